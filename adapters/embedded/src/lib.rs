@@ -1,0 +1,1 @@
+//! The embedded event store and key store: SQLite, one writing process, group commit.

@@ -1,0 +1,1 @@
+//! The read models in PostgreSQL: builds, checkpoints, views and queries.

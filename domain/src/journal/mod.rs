@@ -1,0 +1,5 @@
+//! Which posting rules the books follow.
+
+mod event;
+
+pub use event::*;

@@ -1,0 +1,42 @@
+//! The charging ledger's domain, pure: no I/O, no runtime, no clock, no randomness; no floats near money or energy.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`decider`] | the one trait: state, decide, evolve |
+//! | [`log`] | what a stored event is, the hash chain, the event store's port |
+//! | [`event`] | the closed set of events and their stored form; [`upcast`] reads old forms |
+//! | [`units`], [`ids`], [`time`], [`sealed`] | exact quantities, identities, instants, personal data |
+//! | [`session`] | one charging session, from request to settlement |
+//! | [`payment`], [`wallet`] | money in, money back, money set aside |
+//! | [`station`], [`pile`], [`connector`] | what is there to charge at; the connector is the lock |
+//! | [`tariff`], [`pricing`] | what it costs, and the bill |
+//! | [`journal`] | event → balanced entries |
+//! | [`operator`], [`user`], [`key`] | tenants, drivers, API keys |
+//! | [`request`], [`process`] | client idempotency keys, process managers' progress |
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod connector;
+pub mod decider;
+pub mod event;
+pub mod ids;
+pub mod journal;
+pub mod key;
+pub mod log;
+pub mod operator;
+pub mod payment;
+pub mod pile;
+pub mod pricing;
+pub mod process;
+pub mod request;
+pub mod sealed;
+pub mod session;
+pub mod station;
+pub mod tariff;
+pub mod time;
+pub mod units;
+pub mod upcast;
+pub mod user;
+pub mod wallet;
+
+pub use decider::Decider;

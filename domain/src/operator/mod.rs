@@ -1,0 +1,5 @@
+//! What can happen to an operator.
+
+mod event;
+
+pub use event::*;

@@ -1,0 +1,5 @@
+//! What can happen to a payment and its refunds.
+
+mod event;
+
+pub use event::*;

@@ -1,0 +1,5 @@
+//! What can happen to a pile.
+
+mod event;
+
+pub use event::*;

@@ -1,0 +1,5 @@
+//! The progress of a process manager.
+
+mod event;
+
+pub use event::*;

@@ -1,0 +1,5 @@
+//! A client's `Idempotency-Key`, kept for as long as the ledger.
+
+mod event;
+
+pub use event::*;

@@ -1,0 +1,5 @@
+//! What can happen to a station.
+
+mod event;
+
+pub use event::*;

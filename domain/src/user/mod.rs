@@ -1,0 +1,5 @@
+//! What can happen to a user.
+
+mod event;
+
+pub use event::*;
