@@ -1,4 +1,4 @@
-//! The only framework we own: an aggregate is three pure items.
+//! The only framework we own: an aggregate is three pure items, a state, `decide` and `evolve`.
 //!
 //! Time, ids and prices arrive inside the command. There is no I/O, no clock and no randomness here, so that the
 //! same events give the same state on every machine and in every year.
@@ -6,10 +6,8 @@
 use crate::event::Event;
 use crate::log::Recorded;
 
-/// A state, the commands it takes, the events they become, and why a command is refused.
-pub trait Decider: Sized + 'static {
-    /// What `decide` needs to know of the past, and no more. `Default` is the aggregate before its first event.
-    type State: Default + Clone + Send + Sync + 'static;
+/// The state of an aggregate: what `decide` needs to know of the past, and no more. `Default` is the aggregate before its first event.
+pub trait Decider: Default + Clone + Send + Sync + 'static {
     /// What somebody asks for, or reports.
     type Command: Clone + Send + Sync;
     /// What happened. One closed enum per aggregate.
@@ -21,18 +19,21 @@ pub trait Decider: Sized + 'static {
     ///
     /// # Errors
     /// When the command is a request that the state does not allow.
-    fn decide(state: &Self::State, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
+    fn decide(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
 
     /// The state after one more event.
     #[must_use]
-    fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
+    fn evolve(self, event: &Self::Event) -> Self;
 
     /// This aggregate's event inside the closed [`Event`], if it is one.
     fn event(event: &Event) -> Option<&Self::Event>;
 
-    /// The state after all of a stream's events.
+    /// The state after one more event of the aggregate's stream.
     #[must_use]
-    fn fold<'a>(events: impl IntoIterator<Item = &'a Recorded<Event>>) -> Self::State {
-        events.into_iter().filter_map(|recorded| Self::event(&recorded.event)).fold(Self::State::default(), Self::evolve)
+    fn apply(self, recorded: &Recorded<Event>) -> Self {
+        match Self::event(&recorded.event) {
+            Some(event) => self.evolve(event),
+            None => self,
+        }
     }
 }

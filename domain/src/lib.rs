@@ -33,6 +33,9 @@ pub mod sealed;
 pub mod session;
 pub mod station;
 pub mod tariff;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+pub mod testing;
 pub mod time;
 pub mod units;
 pub mod upcast;
