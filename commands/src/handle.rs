@@ -1,0 +1,328 @@
+//! One way in for every aggregate: load, decide, append, and again when somebody else was faster.
+//!
+//! A command is recognised by its id: before deciding, its events are looked for in the stream, so that a retry after a lost answer never decides
+//! again. Aggregates in use stay in a bounded cache; a conflict says when the cache is behind.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::decider::Decider;
+use domain::event::DecodeError;
+use domain::ids::{CommandId, EventId, OperatorId};
+use domain::log::{Actor, AppendError, EventStore, Expected, Metadata, NewEvent, Position, Revision, StoreError, StreamId};
+use domain::time::Timestamp;
+use lru::LruCache;
+use uuid::Uuid;
+
+use crate::port::{Clock, IdSource};
+
+/// How often a command is decided anew because somebody else wrote first, before the caller is told to come back.
+const ATTEMPTS_MAX: usize = 32;
+/// How many events are read at a time while loading.
+const PAGE: usize = 512;
+/// The cache is divided, so that commands on different streams do not wait for one lock.
+const SHARDS: usize = 16;
+
+/// What surrounds a command: who, whose books, when, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The command's own id. The same id is the same command.
+    pub command_id: CommandId,
+    /// The event that caused it, if one did.
+    pub causation_id: Option<EventId>,
+    /// The story it belongs to.
+    pub correlation_id: Uuid,
+    /// Who.
+    pub actor: Actor,
+    /// Whose books.
+    pub operator_id: OperatorId,
+    /// When the world did it.
+    pub occurred_at: Timestamp,
+}
+
+impl Envelope {
+    /// The envelope of another command within the same request, for another stream.
+    #[must_use]
+    pub fn step(&self, step: &str) -> Envelope {
+        Envelope { command_id: CommandId(Uuid::new_v5(&self.command_id.0, step.as_bytes())), ..self.clone() }
+    }
+
+    /// What a process manager sends because of an event: it happened when its cause happened.
+    #[must_use]
+    pub fn caused_by(cause: &Metadata, process: &'static str, step: &str) -> Envelope {
+        Envelope {
+            command_id: CommandId::caused_by(cause.event_id, step),
+            causation_id: Some(cause.event_id),
+            correlation_id: cause.correlation_id,
+            actor: Actor::system(process),
+            operator_id: cause.operator_id,
+            occurred_at: cause.occurred_at,
+        }
+    }
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done<D: Decider> {
+    /// The state after it.
+    pub state: D,
+    /// What happened; empty when it changed nothing.
+    pub events: Vec<D::Event>,
+    /// The stream's last revision that this command knows of; none when the stream does not exist.
+    pub revision: Option<Revision>,
+    /// Where the last event landed: what `X-Min-Position` waits for. None when nothing happened.
+    pub position: Option<Position>,
+    /// Whether it had been done before.
+    pub repeated: bool,
+}
+
+/// Why a command was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandleError<E: std::error::Error> {
+    /// The aggregate refused.
+    #[error("{0}")]
+    Refused(E),
+    /// Others kept writing to the same stream.
+    #[error("{stream} is written to by too many at once; try again")]
+    Busy {
+        /// Which.
+        stream: StreamId,
+    },
+    /// The command's id was used for another command.
+    #[error("command {command_id} has been used for something else in {stream}")]
+    CommandReused {
+        /// The id.
+        command_id: CommandId,
+        /// Where.
+        stream: StreamId,
+    },
+    /// The event store could not.
+    #[error(transparent)]
+    Store(StoreError),
+    /// What the stream holds cannot be read by this release.
+    #[error(transparent)]
+    Unreadable(DecodeError),
+}
+
+impl<E: std::error::Error> HandleError<E> {
+    /// Whether the same command can succeed later without anything else changing.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            HandleError::Busy { .. } | HandleError::Store(StoreError::Unavailable { .. }) => true,
+            HandleError::Refused(_) | HandleError::CommandReused { .. } | HandleError::Store(_) | HandleError::Unreadable(_) => false,
+        }
+    }
+}
+
+/// An aggregate as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded<D> {
+    /// Its state.
+    pub state: D,
+    /// Its last revision; none when the stream does not exist.
+    pub revision: Option<Revision>,
+}
+
+/// An aggregate in the cache.
+struct Hot<D> {
+    state: D,
+    revision: Option<Revision>,
+    /// The commands that have written to it: a retry is recognised without reading the stream again.
+    commands: HashSet<CommandId>,
+}
+
+impl<D: Decider> Hot<D> {
+    fn absent() -> Hot<D> {
+        Hot { state: D::default(), revision: None, commands: HashSet::new() }
+    }
+
+    fn expected(&self) -> Expected {
+        self.revision.map_or(Expected::NoStream, Expected::Exact)
+    }
+}
+
+type Shard = Mutex<LruCache<StreamId, Arc<dyn Any + Send + Sync>>>;
+
+/// Where commands are carried out.
+pub struct Ledger {
+    store: Arc<dyn EventStore>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    cache: Vec<Shard>,
+}
+
+impl Ledger {
+    /// A ledger over an engine; `hot_streams_max` aggregates stay in memory.
+    #[must_use]
+    pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, hot_streams_max: usize) -> Ledger {
+        let each = NonZeroUsize::new(hot_streams_max / SHARDS).unwrap_or(NonZeroUsize::MIN);
+        Ledger { store, clock, ids, cache: (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect() }
+    }
+
+    /// The engine, for reading.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn EventStore> {
+        &self.store
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Fresh ids.
+    #[must_use]
+    pub fn ids(&self) -> &Arc<dyn IdSource> {
+        &self.ids
+    }
+
+    /// Carries out a command on the aggregate in `stream`. Commands on one stream wait for each other here, so that conflicts come from other processes only.
+    ///
+    /// # Errors
+    /// See [`HandleError`]; nothing was written then, except that after [`HandleError::Store`] it may have been: the same command tells.
+    pub async fn handle<D: Decider>(
+        &self,
+        stream: &StreamId,
+        command: D::Command,
+        envelope: &Envelope,
+    ) -> Result<Done<D>, HandleError<D::Error>> {
+        let entry = self.hot::<D>(stream);
+        let mut hot = entry.lock().await;
+        if hot.revision.is_none() {
+            self.catch_up(stream, &mut hot).await?;
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            if hot.commands.contains(&envelope.command_id) {
+                return self.repetition(stream, envelope.command_id, &hot).await;
+            }
+            let events = match hot.state.decide(command.clone()) {
+                Ok(events) => events,
+                // A refusal counts only against the newest state: another process may have written since.
+                Err(refusal) => {
+                    let known = hot.revision;
+                    self.catch_up(stream, &mut hot).await?;
+                    if hot.revision == known {
+                        return Err(HandleError::Refused(refusal));
+                    }
+                    continue;
+                }
+            };
+            if events.is_empty() {
+                return Ok(Done { state: hot.state.clone(), events, revision: hot.revision, position: None, repeated: false });
+            }
+            let recorded_at = self.clock.now();
+            let new = events.iter().enumerate().map(|(index, event)| {
+                NewEvent::encode(&event.clone().into(), metadata(envelope, EventId::of(envelope.command_id, index), recorded_at))
+            });
+            match self.store.append(stream, hot.expected(), new.collect()).await {
+                Ok(appended) => {
+                    let state = std::mem::take(&mut hot.state);
+                    hot.state = events.iter().fold(state, D::evolve);
+                    hot.revision = Some(appended.revision);
+                    hot.commands.insert(envelope.command_id);
+                    return Ok(Done {
+                        state: hot.state.clone(),
+                        events,
+                        revision: hot.revision,
+                        position: Some(appended.position),
+                        repeated: appended.repeated,
+                    });
+                }
+                Err(AppendError::Conflict { .. }) => self.catch_up(stream, &mut hot).await?,
+                Err(AppendError::IdReused { .. }) => {
+                    return Err(HandleError::CommandReused { command_id: envelope.command_id, stream: stream.clone() });
+                }
+                Err(AppendError::Store(error)) => return Err(HandleError::Store(error)),
+            }
+        }
+        Err(HandleError::Busy { stream: stream.clone() })
+    }
+
+    /// The aggregate in `stream` as it is now.
+    ///
+    /// # Errors
+    /// When the engine cannot, or this release cannot read what it holds.
+    pub async fn load<D: Decider>(&self, stream: &StreamId) -> Result<Loaded<D>, HandleError<std::convert::Infallible>> {
+        let entry = self.hot::<D>(stream);
+        let mut hot = entry.lock().await;
+        self.catch_up(stream, &mut hot).await?;
+        Ok(Loaded { state: hot.state.clone(), revision: hot.revision })
+    }
+
+    async fn catch_up<D: Decider, E: std::error::Error>(&self, stream: &StreamId, hot: &mut Hot<D>) -> Result<(), HandleError<E>> {
+        loop {
+            let events = self.store.read_stream(stream, hot.expected().next(), PAGE).await.map_err(HandleError::Store)?;
+            let is_last = events.len() < PAGE;
+            for stored in events {
+                let recorded = stored.decode().map_err(HandleError::Unreadable)?;
+                hot.state = std::mem::take(&mut hot.state).apply(&recorded);
+                hot.revision = Some(recorded.revision);
+                hot.commands.insert(recorded.metadata.command_id);
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the command did when it was done.
+    async fn repetition<D: Decider>(
+        &self,
+        stream: &StreamId,
+        command_id: CommandId,
+        hot: &Hot<D>,
+    ) -> Result<Done<D>, HandleError<D::Error>> {
+        let mut from = Revision(0);
+        let mut done = Done { state: hot.state.clone(), events: Vec::new(), revision: None, position: None, repeated: true };
+        loop {
+            let page = self.store.read_stream(stream, from, PAGE).await.map_err(HandleError::Store)?;
+            let is_last = page.len() < PAGE;
+            for stored in page {
+                from = stored.revision.next();
+                if stored.metadata.command_id == command_id {
+                    let recorded = stored.decode().map_err(HandleError::Unreadable)?;
+                    done.events.extend(D::event(&recorded.event).cloned());
+                    done.revision = Some(recorded.revision);
+                    done.position = Some(recorded.position);
+                }
+            }
+            if is_last {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// The aggregate's place in the cache. Whoever works on it holds its lock; evicted in the meantime, it is only read again.
+    fn hot<D: Decider>(&self, stream: &StreamId) -> Arc<tokio::sync::Mutex<Hot<D>>> {
+        let mut shard = self.shard(stream).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hot) = shard.get(stream).and_then(|entry| Arc::clone(entry).downcast().ok()) {
+            return hot;
+        }
+        let fresh = Arc::new(tokio::sync::Mutex::new(Hot::<D>::absent()));
+        shard.put(stream.clone(), Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>);
+        fresh
+    }
+
+    fn shard(&self, stream: &StreamId) -> &Shard {
+        let mut hasher = DefaultHasher::new();
+        stream.hash(&mut hasher);
+        &self.cache[usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)]
+    }
+}
+
+fn metadata(envelope: &Envelope, event_id: EventId, recorded_at: Timestamp) -> Metadata {
+    Metadata {
+        event_id,
+        command_id: envelope.command_id,
+        causation_id: envelope.causation_id,
+        correlation_id: envelope.correlation_id,
+        actor: envelope.actor.clone(),
+        operator_id: envelope.operator_id,
+        occurred_at: envelope.occurred_at,
+        recorded_at,
+    }
+}
