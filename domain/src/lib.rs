@@ -5,7 +5,7 @@
 //! | [`decider`] | the one trait: state, decide, evolve |
 //! | [`log`] | what a stored event is, the hash chain, the event store's port |
 //! | [`event`] | the closed set of events and their stored form; [`upcast`] reads old forms |
-//! | [`units`], [`ids`], [`time`], [`sealed`] | exact quantities, identities, instants, personal data |
+//! | [`units`], [`ids`], [`time`], [`text`], [`sealed`] | exact quantities, identities, instants, bounded texts, personal data |
 //! | [`session`] | one charging session, from request to settlement |
 //! | [`payment`], [`wallet`] | money in, money back, money set aside |
 //! | [`station`], [`pile`], [`connector`] | what is there to charge at; the connector is the lock |
@@ -36,6 +36,7 @@ pub mod tariff;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 pub mod testing;
+pub mod text;
 pub mod time;
 pub mod units;
 pub mod upcast;

@@ -1,0 +1,111 @@
+use super::*;
+use crate::testing::{given, id};
+use crate::text::TextError;
+use crate::time::ZoneName;
+
+fn details(name: &str) -> StationDetails {
+    at_place(name, "113.94000", "22.52000")
+}
+
+fn at_place(name: &str, longitude: &str, latitude: &str) -> StationDetails {
+    let place = Place { longitude: longitude.parse().unwrap(), latitude: latitude.parse().unwrap(), datum: Datum::Gcj02 };
+    StationDetails { name: name.to_owned(), address: "1 Harbour Road".to_owned(), place }
+}
+
+fn register(code: &str, details: StationDetails) -> StationCommand {
+    let (code, zone) = (code.to_owned(), ZoneName::shanghai());
+    StationCommand::Register { station_id: id(1), operator_id: id(2), code, details, zone }
+}
+
+fn registered() -> StationEvent {
+    let (code, zone) = ("S-1".to_owned(), ZoneName::shanghai());
+    StationEvent::Registered { station_id: id(1), operator_id: id(2), code, details: details("Bay"), zone }
+}
+
+fn changed(name: &str) -> StationEvent {
+    StationEvent::Changed { station_id: id(1), details: details(name) }
+}
+
+fn tariff_assigned(number: u128) -> StationEvent {
+    StationEvent::TariffAssigned { station_id: id(1), tariff_id: id(number) }
+}
+
+fn retired() -> StationEvent {
+    StationEvent::Retired { station_id: id(1) }
+}
+
+#[test]
+fn a_station_is_put_into_service() {
+    given::<Station>([]).when(register("S-1", details("Bay"))).then([registered()]);
+}
+
+#[test]
+fn registering_the_same_again_changes_nothing_whatever_its_tariff() {
+    given::<Station>([registered()]).when(register("S-1", details("Bay"))).then_nothing();
+    given::<Station>([registered(), tariff_assigned(7)]).when(register("S-1", details("Bay"))).then_nothing();
+}
+
+#[test]
+fn registering_other_facts_under_the_same_id_is_refused() {
+    given::<Station>([registered()]).when(register("S-2", details("Bay"))).then_refused(StationError::AlreadyRegistered);
+    given::<Station>([registered(), retired()]).when(register("S-1", details("Bay"))).then_refused(StationError::Retired);
+}
+
+#[test]
+fn a_code_has_one_to_twenty_characters() {
+    given::<Station>([])
+        .when(register("123456789012345678901", details("Bay")))
+        .then_refused(TextError::TooLong { field: "station code", length: 21, most: 20 }.into());
+    given::<Station>([]).when(register(" ", details("Bay"))).then_refused(TextError::Empty { field: "station code" }.into());
+}
+
+#[test]
+fn a_name_has_one_to_fifty_characters() {
+    given::<Station>([])
+        .when(register("S-1", details(&"站".repeat(51))))
+        .then_refused(TextError::TooLong { field: "station name", length: 51, most: 50 }.into());
+    given::<Station>([registered()])
+        .when(StationCommand::Change { details: details("") })
+        .then_refused(TextError::Empty { field: "station name" }.into());
+}
+
+#[test]
+fn a_place_is_on_the_earth() {
+    for (longitude, latitude) in [("180.00001", "0"), ("-180.1", "0"), ("0", "90.1"), ("0", "-91")] {
+        let error = StationError::NotAPlace { longitude: longitude.parse().unwrap(), latitude: latitude.parse().unwrap() };
+        let details = at_place("Bay", longitude, latitude);
+        given::<Station>([]).when(register("S-1", details.clone())).then_refused(error.clone());
+        given::<Station>([registered()]).when(StationCommand::Change { details }).then_refused(error);
+    }
+}
+
+#[test]
+fn its_details_change_and_the_same_details_change_nothing() {
+    given::<Station>([registered()]).when(StationCommand::Change { details: details("Bay East") }).then([changed("Bay East")]);
+    given::<Station>([registered(), changed("Bay East")]).when(StationCommand::Change { details: details("Bay East") }).then_nothing();
+    given::<Station>([registered(), changed("Bay East")]).when(StationCommand::Change { details: details("Bay") }).then([changed("Bay")]);
+}
+
+#[test]
+fn a_tariff_is_assigned_and_replaced() {
+    given::<Station>([registered()]).when(StationCommand::AssignTariff { tariff_id: id(7) }).then([tariff_assigned(7)]);
+    given::<Station>([registered(), tariff_assigned(7)]).when(StationCommand::AssignTariff { tariff_id: id(7) }).then_nothing();
+    given::<Station>([registered(), tariff_assigned(7)]).when(StationCommand::AssignTariff { tariff_id: id(8) }).then([tariff_assigned(8)]);
+}
+
+#[test]
+fn retiring_is_final_and_twice_is_once() {
+    given::<Station>([registered()]).when(StationCommand::Retire).then([retired()]);
+    given::<Station>([registered(), retired()]).when(StationCommand::Retire).then_nothing();
+    let retired = || given::<Station>([registered(), retired()]);
+    retired().when(StationCommand::Change { details: details("Bay East") }).then_refused(StationError::Retired);
+    retired().when(StationCommand::AssignTariff { tariff_id: id(7) }).then_refused(StationError::Retired);
+}
+
+#[test]
+fn what_is_not_registered_refuses() {
+    let absent = || given::<Station>([]);
+    absent().when(StationCommand::Change { details: details("Bay") }).then_refused(StationError::Absent);
+    absent().when(StationCommand::AssignTariff { tariff_id: id(7) }).then_refused(StationError::Absent);
+    absent().when(StationCommand::Retire).then_refused(StationError::Absent);
+}
