@@ -1,5 +1,9 @@
-//! What can happen to an API key. The secret itself is never in the log.
+//! API keys: who may call, in which role, for which operator. The secret itself is never in the log.
 
+mod decide;
 mod event;
+#[cfg(test)]
+mod tests;
 
+pub use decide::*;
 pub use event::*;

@@ -1,5 +1,9 @@
-//! What can happen to an operator.
+//! An operator: the tenant whose data nobody else sees, and whose books the journal keeps.
 
+mod decide;
 mod event;
+#[cfg(test)]
+mod tests;
 
+pub use decide::*;
 pub use event::*;

@@ -1,0 +1,24 @@
+use super::*;
+use crate::log::Position;
+use crate::testing::given;
+
+fn advance(position: u64) -> ProcessCommand {
+    ProcessCommand::Advance { process: "settle".to_owned(), position: Position(position) }
+}
+
+fn advanced(position: u64) -> ProcessEvent {
+    ProcessEvent::Advanced { process: "settle".to_owned(), position: Position(position) }
+}
+
+#[test]
+fn a_mark_moves_forward() {
+    given::<Process>([]).when(advance(7)).then([advanced(7)]);
+    given::<Process>([advanced(7)]).when(advance(9)).then([advanced(9)]);
+}
+
+#[test]
+fn a_mark_never_moves_back_or_stands_twice() {
+    given::<Process>([]).when(advance(0)).then_nothing();
+    given::<Process>([advanced(7)]).when(advance(7)).then_nothing();
+    given::<Process>([advanced(7)]).when(advance(6)).then_nothing();
+}
