@@ -55,7 +55,7 @@ pub struct BillLine {
     pub unit_price: Decimal,
     /// Which rule of the tariff gave the price, for people: `element 2, peak`.
     pub rule: String,
-    /// Quantity times price, half up to the fen.
+    /// Quantity times price, half up to the fen; for idle time never above the most that the rule names.
     pub amount: Money,
 }
 
