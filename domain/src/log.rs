@@ -292,6 +292,12 @@ impl NewEvent {
         NewEvent { event_type, version, metadata, payload }
     }
 
+    /// What it counts against [`APPEND_BYTES_MAX`]: the payload, and what its metadata takes about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.payload.len() + self.metadata.actor.id.len() + 256
+    }
+
     /// Whether a stored event is this one, repeated: all alike but what the log gave (`recorded_at` and the hashes).
     #[must_use]
     pub fn is_repeated_by(&self, stored: &StoredEvent) -> bool {
@@ -411,6 +417,52 @@ impl Expected {
     }
 }
 
+/// What one append may carry, payloads and metadata together. All engines have the same limit, so that a log can move between them.
+pub const APPEND_BYTES_MAX: usize = 1 << 20;
+
+/// Refuses what no engine takes: an append without events, above the limit, or with one id twice.
+///
+/// # Errors
+/// [`StoreError::Empty`], [`StoreError::TooLarge`] or [`AppendError::IdReused`].
+pub fn check_append(stream: &StreamId, events: &[NewEvent]) -> Result<(), AppendError> {
+    if events.is_empty() {
+        return Err(StoreError::Empty.into());
+    }
+    let bytes = events.iter().map(NewEvent::size).sum();
+    if bytes > APPEND_BYTES_MAX {
+        return Err(StoreError::TooLarge { bytes, bytes_max: APPEND_BYTES_MAX }.into());
+    }
+    let twice =
+        events.iter().enumerate().find(|(n, new)| events[..*n].iter().any(|other| other.metadata.event_id == new.metadata.event_id));
+    match twice {
+        Some((_, new)) => Err(AppendError::IdReused { stream: stream.clone(), event_id: new.metadata.event_id }),
+        None => Ok(()),
+    }
+}
+
+/// Judges an append whose `expected` is not the stream's tail. `there` are the stored events at the revisions that the append would
+/// have had. Every engine asks here, so that all answer alike: all of it there already is a repeat, a part of it is a loud
+/// refusal, none of it is a conflict.
+///
+/// # Errors
+/// [`AppendError::IdReused`] or [`AppendError::Conflict`].
+pub fn judge_repeat(
+    stream: &StreamId,
+    expected: Expected,
+    actual: Option<Revision>,
+    events: &[NewEvent],
+    there: &[StoredEvent],
+) -> Result<Appended, AppendError> {
+    let repeats = events.len() == there.len() && events.iter().zip(there).all(|(new, stored)| new.is_repeated_by(stored));
+    if let (true, [first, ..], [.., last]) = (repeats, there, there) {
+        return Ok(Appended { revision: last.revision, first_position: first.position, position: last.position, repeated: true });
+    }
+    match events.iter().find(|new| there.iter().any(|stored| stored.metadata.event_id == new.metadata.event_id)) {
+        Some(new) => Err(AppendError::IdReused { stream: stream.clone(), event_id: new.metadata.event_id }),
+        None => Err(AppendError::Conflict { stream: stream.clone(), expected, actual }),
+    }
+}
+
 /// Where an append landed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
@@ -470,6 +522,9 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// There is nothing to append: a fault of the caller.
+    #[error("an append without events")]
+    Empty,
     /// More than one append may carry.
     #[error("an append of {bytes} bytes is above the limit of {bytes_max}")]
     TooLarge {
@@ -528,7 +583,7 @@ pub struct Head {
 ///
 /// - Optimistic concurrency: of two writers that expect the same revision, one wins.
 /// - Idempotence inside the stream: the same ids with the same bodies at the expected revisions answer `repeated` with their first place;
-///   the same id with another body is [`AppendError::IdReused`].
+///   the same id with another body is [`AppendError::IdReused`]. An id is also refused when the end of its stream has it already.
 /// - Durable before it answers; all of an append or nothing.
 /// - Positions strictly increase in commit order, so that a reader that has seen one will never see a lower one appear.
 #[async_trait]

@@ -1,4 +1,6 @@
-//! For tests: `given(events).when(command).then(events)`, and builders of ids and times.
+//! For tests: `given(events).when(command).then(events)`, builders of ids and times, and the contract of the event store.
+
+pub mod event_store;
 
 use uuid::Uuid;
 
