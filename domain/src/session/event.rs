@@ -185,6 +185,19 @@ pub enum SessionEvent {
         /// The most that the connector gives.
         rated_power: Option<Power>,
     },
+    /// A device reports a session that nobody asked for: started with a card while offline, or under a number that was lost.
+    Discovered {
+        /// Who and where.
+        refs: SessionRefs,
+        /// The number that people see.
+        order_number: OrderNumber,
+        /// The prices in force at the station; without them it cannot be billed.
+        tariff: Option<TariffSnapshot>,
+        /// The station's zone.
+        zone: ZoneName,
+        /// The most that the connector gives.
+        rated_power: Option<Power>,
+    },
     /// The money is in order: paid, held, or to be paid later.
     Authorised {
         /// Who and where.
@@ -336,14 +349,16 @@ pub enum SessionEvent {
         refs: SessionRefs,
         /// How it was paid.
         mode: PaymentMode,
-        /// What the bill came to.
+        /// What the bill that holds now comes to.
         due: Money,
-        /// What has been paid towards it from the prepayment.
+        /// What this settlement takes from the prepayment; negative when a corrected bill gives some of it back.
         prepaid_applied: Money,
-        /// What has been captured from the wallet.
+        /// What has been captured from the wallet for it; negative when a corrected bill gave some of it back.
         captured: Money,
         /// What goes back to the payment it came from.
         refund: Money,
+        /// To which payment.
+        refund_to: Option<PaymentId>,
         /// What is still to be paid.
         receivable: Money,
     },
@@ -355,6 +370,8 @@ pub enum SessionEvent {
         payment_id: PaymentId,
         /// How much of it.
         amount: Money,
+        /// What was paid too much, and goes back.
+        excess: Money,
         /// What is still to be paid.
         receivable: Money,
     },

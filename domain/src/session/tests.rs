@@ -1,0 +1,1 @@
+//! Every rule and every refusal of a session.
