@@ -186,4 +186,18 @@ pub enum PaymentEvent {
         /// The channel's reason.
         reason: String,
     },
+    /// The channel reports an outcome that contradicts what is known of the refund, or is for a refund that nobody asked for. Nothing is posted;
+    /// people look at it.
+    RefundDisputed {
+        /// Of which payment.
+        payment_id: PaymentId,
+        /// Which.
+        refund_id: RefundId,
+        /// How much the channel says went back; none when it says that nothing did.
+        reported: Option<Money>,
+        /// The channel's own number; none when it says that nothing went back.
+        channel_refund: Option<String>,
+        /// What does not fit.
+        reason: String,
+    },
 }
