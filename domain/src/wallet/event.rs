@@ -135,3 +135,50 @@ pub enum WalletEvent {
         held: Money,
     },
 }
+
+impl WalletEvent {
+    /// Whose.
+    #[must_use]
+    pub const fn user_id(&self) -> UserId {
+        match self {
+            WalletEvent::ToppedUp { user_id, .. }
+            | WalletEvent::Held { user_id, .. }
+            | WalletEvent::Released { user_id, .. }
+            | WalletEvent::Captured { user_id, .. }
+            | WalletEvent::Credited { user_id, .. }
+            | WalletEvent::RefundRequested { user_id, .. }
+            | WalletEvent::RefundPartSucceeded { user_id, .. }
+            | WalletEvent::RefundPartFailed { user_id, .. } => *user_id,
+        }
+    }
+
+    /// The balance after it.
+    #[must_use]
+    pub const fn balance(&self) -> Money {
+        match self {
+            WalletEvent::ToppedUp { balance, .. }
+            | WalletEvent::Held { balance, .. }
+            | WalletEvent::Released { balance, .. }
+            | WalletEvent::Captured { balance, .. }
+            | WalletEvent::Credited { balance, .. }
+            | WalletEvent::RefundRequested { balance, .. }
+            | WalletEvent::RefundPartSucceeded { balance, .. }
+            | WalletEvent::RefundPartFailed { balance, .. } => *balance,
+        }
+    }
+
+    /// The held sum after it.
+    #[must_use]
+    pub const fn held(&self) -> Money {
+        match self {
+            WalletEvent::ToppedUp { held, .. }
+            | WalletEvent::Held { held, .. }
+            | WalletEvent::Released { held, .. }
+            | WalletEvent::Captured { held, .. }
+            | WalletEvent::Credited { held, .. }
+            | WalletEvent::RefundRequested { held, .. }
+            | WalletEvent::RefundPartSucceeded { held, .. }
+            | WalletEvent::RefundPartFailed { held, .. } => *held,
+        }
+    }
+}
