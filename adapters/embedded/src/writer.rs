@@ -1,0 +1,320 @@
+//! The one thread that writes. It takes all that is queued, commits it in one transaction, and answers after the commit: many
+//! writers share one wait for the disk, and nobody hears "appended" before it is so.
+
+use std::collections::HashMap;
+use std::thread::JoinHandle;
+
+use domain::ids::EventId;
+use domain::log::{
+    AppendError, Appended, EventType, Expected, Hash, NewEvent, Position, Revision, StoreError, StoredEvent, StreamId, judge_repeat,
+};
+use domain::time::Timestamp;
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use crate::database::{signed, unsigned};
+use crate::error::{damaged, store_error};
+use crate::reader::Rows;
+use crate::row::write_meta;
+use crate::tails::{RECENT, Tail, Tails};
+
+/// Commands in one commit: more would only make the first of them wait.
+const COMMANDS_MAX: usize = 4_096;
+/// Bytes in one commit, about.
+const BYTES_MAX: usize = 8 << 20;
+/// Commands that wait for the writer; beyond that, whoever appends waits to be queued.
+const QUEUE_MAX: usize = 8_192;
+
+/// One append, and where its answer goes.
+pub(crate) struct Append {
+    pub(crate) stream: StreamId,
+    pub(crate) expected: Expected,
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+/// The way to the writing thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: Option<mpsc::Sender<Append>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread. `head` is bumped after each commit.
+    pub(crate) fn start(connection: Connection, head: watch::Sender<u64>) -> Result<Writer, StoreError> {
+        let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let mut log = Log::load(&connection)?;
+        head.send_replace(log.position);
+        let work = move || {
+            let mut requests: mpsc::Receiver<Append> = requests;
+            let mut batch = Vec::new();
+            while let Some(first) = requests.blocking_recv() {
+                let mut bytes = size(&first);
+                batch.push(first);
+                while batch.len() < COMMANDS_MAX && bytes < BYTES_MAX {
+                    let Ok(next) = requests.try_recv() else { break };
+                    bytes += size(&next);
+                    batch.push(next);
+                }
+                commit(&connection, &mut log, &mut batch, &head);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".to_owned())
+            .spawn(work)
+            .map_err(|error| StoreError::Unavailable { reason: format!("no thread to write with: {error}") })?;
+        Ok(Writer { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Appends, durably when it answers.
+    pub(crate) async fn append(&self, stream: &StreamId, expected: Expected, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
+        let gone = || StoreError::Unavailable { reason: "the writer has stopped".to_owned() };
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue.send(Append { stream: stream.clone(), expected, events, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // What is queued is still written, and the file is closed before the lock is given back.
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn size(append: &Append) -> usize {
+    append.events.iter().map(NewEvent::size).sum()
+}
+
+/// Commits a batch and answers every command of it.
+fn commit(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, head: &watch::Sender<u64>) {
+    let mut answers = Vec::with_capacity(batch.len());
+    match transaction(connection, log, batch, &mut answers) {
+        Ok(()) => {
+            head.send_replace(log.position);
+            for (answer, result) in answers {
+                // A caller that no longer listens will ask again, and hear that it is a repeat.
+                let _ = answer.send(result);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, commands = answers.len() + batch.len(), "nothing of this commit was written");
+            log.forget(connection);
+            let unanswered = batch.drain(..).map(|append| append.answer);
+            for answer in answers.into_iter().map(|(answer, _)| answer).chain(unanswered) {
+                let _ = answer.send(Err(error.clone().into()));
+            }
+        }
+    }
+    batch.clear();
+}
+
+type Answer = (oneshot::Sender<Result<Appended, AppendError>>, Result<Appended, AppendError>);
+
+fn transaction(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+    if log.is_stale {
+        *log = Log::load(connection)?;
+    }
+    let run = |sql: &str| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(store_error);
+    run("BEGIN IMMEDIATE")?;
+    let mut statements = Statements::prepare(connection)?;
+    for Append { stream, expected, events, answer } in batch.drain(..) {
+        match log.append(&mut statements, stream, expected, events) {
+            Ok(result) => answers.push((answer, result)),
+            Err(error) => {
+                // The others of this batch hear the same: all or none of it is committed.
+                answers.push((answer, Err(error.clone().into())));
+                return Err(error);
+            }
+        }
+    }
+    drop(statements);
+    run("COMMIT").map(drop)
+}
+
+struct Statements<'c> {
+    connection: &'c Connection,
+    insert: CachedStatement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Statements<'c>, StoreError> {
+        let insert =
+            "INSERT INTO events (pos, stream, rev, id, type, version, occurred, recorded, meta, data) VALUES (?,?,?,?,?,?,?,?,?,?)";
+        Ok(Statements { connection, insert: connection.prepare_cached(insert).map_err(store_error)? })
+    }
+}
+
+/// What the writer knows of the log's end.
+struct Log {
+    position: u64,
+    recorded_at: Option<Timestamp>,
+    streams: i64,
+    types: HashMap<EventType, i64>,
+    tails: Tails,
+    rows: Rows,
+    meta: Vec<u8>,
+    /// A commit failed: what is noted here may not be in the file.
+    is_stale: bool,
+}
+
+impl Log {
+    fn load(connection: &Connection) -> Result<Log, StoreError> {
+        let last: Option<(i64, i64)> = connection
+            .query_row("SELECT pos, recorded FROM events ORDER BY pos DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(store_error)?;
+        let position = last.map_or(0, |(position, _)| unsigned(position));
+        let recorded_at = match last {
+            Some((_, micros)) => Some(Timestamp::from_micros(micros).map_err(|error| damaged(position, error.to_string()))?),
+            None => None,
+        };
+        let streams = connection.query_row("SELECT coalesce(max(no), 0) FROM streams", [], |row| row.get(0)).map_err(store_error)?;
+        let mut types = HashMap::new();
+        let mut statement = connection.prepare("SELECT name, no FROM types").map_err(store_error)?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).map_err(store_error)?;
+        for row in rows {
+            let (name, no) = row.map_err(store_error)?;
+            types.insert(EventType(name.into()), no);
+        }
+        Ok(Log { position, recorded_at, streams, types, tails: Tails::default(), rows: Rows::default(), meta: Vec::new(), is_stale: false })
+    }
+
+    /// Undoes a transaction that did not commit.
+    fn forget(&mut self, connection: &Connection) {
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "cannot roll back");
+        }
+        self.tails.clear();
+        self.is_stale = true;
+    }
+
+    /// One append inside the transaction. An outer error means that the transaction cannot go on.
+    fn append(
+        &mut self,
+        statements: &mut Statements<'_>,
+        stream: StreamId,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Result<Appended, AppendError>, StoreError> {
+        let known = match self.tails.take(&stream) {
+            Some(tail) => Some(tail),
+            None => find_tail(statements.connection, &stream)?,
+        };
+        let next = known.as_ref().map_or(0, |tail| tail.next);
+        if expected.next().0 != next {
+            let actual = known.as_ref().and_then(Tail::revision);
+            let there = match known {
+                Some(tail) => {
+                    let there = self.rows.stream(statements.connection, &stream, expected.next(), events.len())?;
+                    self.tails.put(stream.clone(), tail);
+                    there
+                }
+                None => Vec::new(),
+            };
+            return Ok(judge_repeat(&stream, expected, actual, &events, &there));
+        }
+        if let Some(tail) = &known
+            && let Some(event_id) = already_there(statements.connection, tail, &events)?
+        {
+            self.tails.put(stream.clone(), tail.clone());
+            return Ok(Err(AppendError::IdReused { stream, event_id }));
+        }
+        let tail = match known {
+            Some(tail) => tail,
+            None => self.begin(statements.connection, &stream)?,
+        };
+        self.write(statements, stream, tail, events).map(Ok)
+    }
+
+    fn write(
+        &mut self,
+        statements: &mut Statements<'_>,
+        stream: StreamId,
+        mut tail: Tail,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, StoreError> {
+        let first_position = Position(self.position + 1);
+        for mut new in events {
+            let recorded_at = self.recorded_at.map_or(new.metadata.recorded_at, |last| last.max(new.metadata.recorded_at));
+            self.recorded_at = Some(recorded_at);
+            new.metadata.recorded_at = recorded_at;
+            self.position += 1;
+            let event_type = self.type_no(statements.connection, &new.event_type)?;
+            let stored = StoredEvent::link(new, Position(self.position), stream.clone(), Revision(tail.next), tail.hash);
+            write_meta(&stored, &mut self.meta);
+            let values = params![
+                signed(self.position),
+                tail.no,
+                signed(tail.next),
+                stored.metadata.event_id.0.as_bytes().as_slice(),
+                event_type,
+                stored.version,
+                stored.metadata.occurred_at.micros(),
+                recorded_at.micros(),
+                self.meta,
+                stored.payload
+            ];
+            statements.insert.execute(values).map_err(store_error)?;
+            tail.push(stored.metadata.event_id, stored.hash);
+        }
+        let revision = tail.revision().unwrap_or_default();
+        self.tails.put(stream, tail);
+        Ok(Appended { revision, first_position, position: Position(self.position), repeated: false })
+    }
+
+    fn begin(&mut self, connection: &Connection, stream: &StreamId) -> Result<Tail, StoreError> {
+        self.streams += 1;
+        let mut insert = connection.prepare_cached("INSERT INTO streams (no, name) VALUES (?, ?)").map_err(store_error)?;
+        insert.execute(params![self.streams, stream.as_str()]).map_err(store_error)?;
+        Ok(Tail::new(self.streams, 0, Hash::START, []))
+    }
+
+    fn type_no(&mut self, connection: &Connection, event_type: &EventType) -> Result<i64, StoreError> {
+        if let Some(no) = self.types.get(event_type) {
+            return Ok(*no);
+        }
+        let no = signed(self.types.len() as u64 + 1);
+        connection.execute("INSERT INTO types (no, name) VALUES (?, ?)", params![no, event_type.as_str()]).map_err(store_error)?;
+        self.types.insert(event_type.clone(), no);
+        Ok(no)
+    }
+}
+
+/// The end of a stream, from the file.
+fn find_tail(connection: &Connection, stream: &StreamId) -> Result<Option<Tail>, StoreError> {
+    let mut find = connection.prepare_cached("SELECT no FROM streams WHERE name = ?").map_err(store_error)?;
+    let Some(no) = find.query_row([stream.as_str()], |row| row.get::<_, i64>(0)).optional().map_err(store_error)? else { return Ok(None) };
+    let last = "SELECT rev, substr(meta, 35, 32), id FROM events WHERE stream = ? ORDER BY rev DESC LIMIT ?";
+    let mut last = connection.prepare_cached(last).map_err(store_error)?;
+    let mut rows = last.query(params![no, signed(RECENT as u64)]).map_err(store_error)?;
+    let (mut end, mut ids) = (None, Vec::new());
+    while let Some(row) = rows.next().map_err(store_error)? {
+        ids.push(EventId(Uuid::from_bytes(row.get(2).map_err(store_error)?)));
+        if end.is_none() {
+            end = Some((unsigned(row.get(0).map_err(store_error)?) + 1, Hash(row.get(1).map_err(store_error)?)));
+        }
+    }
+    let (next, hash) = end.unwrap_or((0, Hash::START));
+    Ok(Some(Tail::new(no, next, hash, ids)))
+}
+
+/// The first of these events whose id the stream has already.
+fn already_there(connection: &Connection, tail: &Tail, events: &[NewEvent]) -> Result<Option<EventId>, StoreError> {
+    for new in tail.perhaps_there(events) {
+        let id = new.metadata.event_id;
+        let mut find = connection.prepare_cached("SELECT 1 FROM events WHERE stream = ? AND id = ?").map_err(store_error)?;
+        if find.exists(params![tail.no, id.0.as_bytes().as_slice()]).map_err(store_error)? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
