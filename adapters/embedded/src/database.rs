@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::error::{OpenError, store_error};
 
@@ -21,23 +21,41 @@ pub(crate) struct Kind {
     pub(crate) tables: &'static str,
 }
 
+/// The key store's file in a store's directory.
+pub(crate) const KEYS: &str = "keys.db";
+/// The key store's kind.
+pub(crate) const KEYS_KIND: Kind = Kind { application_id: APPLICATION_ID + 1, version: 1, tables: include_str!("keys.sql") };
 /// The log's kind.
 pub(crate) const LOG_KIND: Kind = Kind { application_id: APPLICATION_ID, version: SCHEMA_VERSION, tables: include_str!("schema.sql") };
 
 /// Opens for writing, creating the tables in a new file. Durable at each commit.
 pub(crate) fn open_writing(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
-    let connection = Connection::open(path).map_err(store_error)?;
-    let settings = "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;
-        PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA trusted_schema = OFF; PRAGMA busy_timeout = 5000;";
+    let mut connection = Connection::open(path).map_err(store_error)?;
+    let settings = "PRAGMA busy_timeout = 5000; PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;
+        PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA trusted_schema = OFF;";
     connection.execute_batch(settings).map_err(store_error)?;
-    let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(store_error)?;
-    if tables == 0 {
-        let Kind { application_id, version, tables } = kind;
-        let create = format!("BEGIN; {tables} PRAGMA application_id = {application_id}; PRAGMA user_version = {version}; COMMIT;");
-        connection.execute_batch(&create).map_err(store_error)?;
+    if is_empty(&connection)? {
+        create(&mut connection, kind)?;
     }
     check_kind(&connection, path, kind)?;
     Ok(connection)
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, OpenError> {
+    let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(store_error)?;
+    Ok(tables == 0)
+}
+
+fn create(connection: &mut Connection, kind: Kind) -> Result<(), OpenError> {
+    let Kind { application_id, version, tables } = kind;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
+    // Another process may have created them while this one waited.
+    if is_empty(&transaction)? {
+        let script = format!("{tables} PRAGMA application_id = {application_id}; PRAGMA user_version = {version};");
+        transaction.execute_batch(&script).map_err(store_error)?;
+    }
+    transaction.commit().map_err(store_error)?;
+    Ok(())
 }
 
 /// Opens for reading. `mapped` reads through a memory map, which is faster for a scan and counts as memory of the process.

@@ -1,0 +1,103 @@
+//! The keys of personal data: one a subject, and gone when destroyed.
+
+use commands::port::{SubjectKeyError, SubjectKeys as _};
+use domain::ids::UserId;
+use domain::sealed::LookupHash;
+use domain::testing::id;
+use embedded::KeyStore;
+
+fn user(number: u128) -> UserId {
+    id(number)
+}
+
+fn phone(text: &str) -> LookupHash {
+    LookupHash(text.to_owned())
+}
+
+#[tokio::test]
+async fn a_subjects_first_key_stays_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = KeyStore::open(directory.path()).unwrap();
+    assert_eq!(keys.get(user(1)).await, Ok(None));
+    assert_eq!(keys.get_or_create(user(1), [1; 32]).await, Ok([1; 32]));
+    assert_eq!(keys.get_or_create(user(1), [2; 32]).await, Ok([1; 32]));
+    drop(keys);
+    let keys = KeyStore::open(directory.path()).unwrap();
+    assert_eq!(keys.get(user(1)).await, Ok(Some([1; 32])));
+    assert_eq!(keys.get(user(2)).await, Ok(None));
+}
+
+#[tokio::test]
+async fn of_many_that_make_a_key_at_once_all_hear_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (KeyStore::open(directory.path()).unwrap(), KeyStore::open(directory.path()).unwrap());
+    let made =
+        futures::future::join_all((0..20_u8).map(|n| if n.is_multiple_of(2) { &one } else { &two }.get_or_create(user(1), [n; 32]))).await;
+    assert!(made.iter().all(|key| key == &made[0] && key.is_ok()), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_destroyed_key_is_nowhere_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = KeyStore::open(directory.path()).unwrap();
+    let secret: [u8; 32] = std::array::from_fn(|n| u8::try_from(n).unwrap() ^ 0xa5);
+    keys.get_or_create(user(1), [7; 32]).await.unwrap();
+    keys.get_or_create(user(2), secret).await.unwrap();
+    keys.claim(&phone("2"), user(2)).await.unwrap();
+    let on_disk = |bytes: &[u8]| {
+        let files = std::fs::read_dir(directory.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.into_iter().any(|file| file.windows(bytes.len()).any(|window| window == bytes))
+    };
+    assert!(on_disk(&secret), "the test can find it");
+    keys.destroy(user(2)).await.unwrap();
+    assert!(!on_disk(&secret));
+    assert!(on_disk(&[7; 32]), "the others keep theirs");
+    assert_eq!(keys.get(user(2)).await, Ok(None));
+    assert_eq!(keys.find(&phone("2")).await, Ok(None));
+    keys.destroy(user(2)).await.expect("repeating it changes nothing");
+}
+
+#[tokio::test]
+async fn an_entry_of_the_index_has_one_owner() {
+    let keys = KeyStore::in_memory().unwrap();
+    keys.claim(&phone("1"), user(1)).await.unwrap();
+    keys.claim(&phone("1"), user(1)).await.expect("one's own is no obstacle");
+    assert_eq!(keys.claim(&phone("1"), user(2)).await, Err(SubjectKeyError::Taken { owner: user(1) }));
+    assert_eq!(keys.find(&phone("1")).await, Ok(Some(user(1))));
+    keys.destroy(user(1)).await.unwrap();
+    keys.claim(&phone("1"), user(2)).await.expect("an erased person's number is free again");
+}
+
+#[tokio::test]
+async fn the_lookup_key_is_made_once() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(KeyStore::open(directory.path()).unwrap().lookup_key([1; 32]).await, Ok([1; 32]));
+    assert_eq!(KeyStore::open(directory.path()).unwrap().lookup_key([2; 32]).await, Ok([1; 32]));
+}
+
+#[tokio::test]
+async fn a_key_store_open_for_reading_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(KeyStore::open_read_only(directory.path()).is_err(), "there is none yet");
+    let keys = KeyStore::open(directory.path()).unwrap();
+    keys.get_or_create(user(1), [1; 32]).await.unwrap();
+    let reading = KeyStore::open_read_only(directory.path()).unwrap();
+    assert_eq!(reading.get_or_create(user(1), [2; 32]).await, Ok([1; 32]));
+    assert!(matches!(reading.get_or_create(user(2), [2; 32]).await, Err(SubjectKeyError::Unavailable { .. })));
+    assert!(matches!(reading.destroy(user(1)).await, Err(SubjectKeyError::Unavailable { .. })));
+    let info = reading.info().await.unwrap();
+    assert_eq!((info.subjects, info.lookups), (1, 0));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_of_keys_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let keys = KeyStore::open(directory.path()).unwrap();
+    keys.get_or_create(user(1), [1; 32]).await.unwrap();
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.path());
+    }
+}
