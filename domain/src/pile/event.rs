@@ -41,8 +41,10 @@ pub enum PileEvent {
         station_id: StationId,
         /// The code that it gives itself on the wire (云快充: 14 digits), or the operator's own.
         code: String,
-        /// What it is.
-        details: PileDetails,
+        /// The maker's model; empty when unknown.
+        model: String,
+        /// The most that one connector gives.
+        power_kw: Power,
     },
     /// What it is changed.
     Changed {

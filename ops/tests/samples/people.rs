@@ -1,0 +1,65 @@
+//! Users, operators, keys, and what the ledger keeps about itself.
+
+use domain::event::Event;
+use domain::journal::JournalEvent;
+use domain::key::{KeyEvent, Role};
+use domain::log::Position;
+use domain::operator::{BookingMode, OperatorEvent};
+use domain::process::ProcessEvent;
+use domain::request::RequestEvent;
+use domain::sealed::{LookupHash, Sealed};
+use domain::testing::id;
+use domain::user::UserEvent;
+
+use super::{of, who};
+
+pub fn all() -> Vec<Event> {
+    let users = users().into_iter().map(Event::from);
+    let operators = operators().into_iter().map(Event::from);
+    let keys = keys().into_iter().map(Event::from);
+    users.chain(operators).chain(keys).chain(books()).collect()
+}
+
+fn users() -> Vec<UserEvent> {
+    let user_id = who::user();
+    let sealed = |text: &str| Sealed { sealed: text.to_owned() };
+    let phone = sealed("FBUWFxgZGhscHR4fICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj9A");
+    let phone_lookup = LookupHash("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned());
+    let name = Some(sealed("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXI="));
+    let plate = Some(sealed("c3R1dnd4eXowMTIzNDU2Nzg5QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="));
+    let (lookup, new_phone) = (phone_lookup.clone(), phone.clone());
+    vec![
+        UserEvent::Registered { user_id, phone, phone_lookup, name: name.clone(), plate: plate.clone() },
+        UserEvent::Changed { user_id, phone: Some((new_phone, lookup)), name, plate },
+        UserEvent::Closed { user_id },
+        UserEvent::Erased { user_id },
+    ]
+}
+
+fn operators() -> Vec<OperatorEvent> {
+    let operator_id = who::operator();
+    let (code, books_zone) = (of("MA5GXX12T"), of("Asia/Shanghai"));
+    vec![
+        OperatorEvent::Registered { operator_id, code, name: "湾区充电".to_owned(), books_zone, booking: BookingMode::Principal },
+        OperatorEvent::Changed { operator_id, name: "湾区充电网络".to_owned() },
+        OperatorEvent::Closed { operator_id },
+    ]
+}
+
+fn keys() -> Vec<KeyEvent> {
+    let key_id = id(0x0190_0000_0000_7000_8000_0000_0000_000a);
+    let secret_sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".to_owned();
+    vec![
+        KeyEvent::Created { key_id, operator_id: who::operator(), role: Role::App, name: "app backend".to_owned(), secret_sha256 },
+        KeyEvent::Revoked { key_id },
+    ]
+}
+
+fn books() -> Vec<Event> {
+    let body_sha256 = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9".to_owned();
+    vec![
+        JournalEvent::RulesAdopted { operator_id: who::operator(), rules_version: 1 }.into(),
+        RequestEvent::Accepted { body_sha256, seed: id(0x0190_0000_0000_7000_8000_0000_0000_000b) }.into(),
+        ProcessEvent::Advanced { process: "settle".to_owned(), position: Position(20_142) }.into(),
+    ]
+}
