@@ -202,7 +202,7 @@ fn updating() -> bool {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/events")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("schemas/events")
 }
 
 /// `session.record_accepted` of version 1 lies at `session/record_accepted.v1.json`.

@@ -1,8 +1,6 @@
 //! What a pile can be asked, and what it refuses.
 
-use rust_decimal::Decimal;
-
-use super::{CurrentKind, PileDetails, PileEvent};
+use super::{PileDetails, PileEvent};
 use crate::Decider;
 use crate::event::Event;
 use crate::ids::{PileId, StationId};
@@ -137,10 +135,7 @@ impl Decider for Pile {
 
     fn evolve(self, event: &PileEvent) -> Pile {
         match event.clone() {
-            PileEvent::Registered { pile_id, station_id, code, model, power_kw } => {
-                // Alternating current goes up to 22 kW; what gives more gives direct current.
-                let current = if power_kw.value() <= Decimal::from(22) { CurrentKind::Ac } else { CurrentKind::Dc };
-                let details = PileDetails { model, current, rated_power: power_kw };
+            PileEvent::Registered { pile_id, station_id, code, details } => {
                 Pile::InService(PileFacts { pile_id, station_id, code, details })
             }
             PileEvent::Changed { details, .. } => match self {
@@ -164,8 +159,7 @@ fn register(pile: &Pile, asked: PileFacts) -> Result<Vec<PileEvent>, PileError> 
     match pile {
         Pile::Absent => {
             let PileFacts { pile_id, station_id, code, details } = asked;
-            let PileDetails { model, rated_power, current: _ } = details;
-            Ok(vec![PileEvent::Registered { pile_id, station_id, code, model, power_kw: rated_power }])
+            Ok(vec![PileEvent::Registered { pile_id, station_id, code, details }])
         }
         Pile::InService(facts) if *facts == asked => Ok(vec![]),
         Pile::InService(_) => Err(PileError::AlreadyRegistered),

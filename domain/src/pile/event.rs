@@ -41,10 +41,8 @@ pub enum PileEvent {
         station_id: StationId,
         /// The code that it gives itself on the wire (云快充: 14 digits), or the operator's own.
         code: String,
-        /// The maker's model; empty when unknown.
-        model: String,
-        /// The most that one connector gives.
-        power_kw: Power,
+        /// What it is.
+        details: PileDetails,
     },
     /// What it is changed.
     Changed {

@@ -11,8 +11,7 @@ fn register(code: &str, details: PileDetails) -> PileCommand {
 }
 
 fn registered() -> PileEvent {
-    let (code, model, power_kw) = ("32010200000001".to_owned(), "EV-120".to_owned(), "120.000".parse().unwrap());
-    PileEvent::Registered { pile_id: id(1), station_id: id(2), code, model, power_kw }
+    PileEvent::Registered { pile_id: id(1), station_id: id(2), code: "32010200000001".to_owned(), details: details("120.000") }
 }
 
 fn changed(power: &str) -> PileEvent {

@@ -31,13 +31,7 @@ fn piles() -> Vec<PileEvent> {
     let (pile_id, station_id) = (who::pile(), who::station());
     let details = PileDetails { model: "EVD-120".to_owned(), current: CurrentKind::Dc, rated_power: of("120.000") };
     vec![
-        PileEvent::Registered {
-            pile_id,
-            station_id,
-            code: "32010200000001".to_owned(),
-            model: "EVD-120".to_owned(),
-            power_kw: of("120.000"),
-        },
+        PileEvent::Registered { pile_id, station_id, code: "32010200000001".to_owned(), details: details.clone() },
         PileEvent::Changed { pile_id, details },
         PileEvent::Retired { pile_id },
     ]

@@ -198,8 +198,12 @@ impl<'a> Form<'a> {
             None => vec![format!("{at}.{name} is gone")],
         });
         let required = new.required().difference(&self.required()).map(|name| format!("{at}.{name} is not optional")).collect::<Vec<_>>();
-        let optional =
-            self.required().difference(&new.required()).map(|name| format!("{at}.{name} has become optional")).collect::<Vec<_>>();
+        let optional = self
+            .required()
+            .difference(&new.required())
+            .filter(|name| new_fields.contains_key(**name))
+            .map(|name| format!("{at}.{name} has become optional"))
+            .collect::<Vec<_>>();
         changed.chain(required).chain(optional).collect()
     }
 }
