@@ -49,9 +49,10 @@ macro_rules! events {
                 }
             }
 
+            /// None when there is no such aggregate or variant.
             fn decode_newest(aggregate: &str, variant: &str, payload: &[u8]) -> Result<Option<Event>, rmp_serde::decode::Error> {
                 match aggregate {
-                    $($prefix => from_named::<$inner>(variant, payload).map(|event| Some(Event::$variant(event))),)*
+                    $($prefix => Ok(from_named::<$inner>(variant, payload)?.map(Event::$variant)),)*
                     _ => Ok(None),
                 }
             }
@@ -141,11 +142,7 @@ impl Event {
             let raised = upcast::raise(name, version, payload).map_err(malformed)?;
             Event::decode_newest(aggregate, variant, &raised)
         };
-        match decoded {
-            Ok(event) => event.ok_or_else(unknown),
-            Err(error) if error.to_string().contains("unknown variant") => Err(unknown()),
-            Err(error) => Err(malformed(error.to_string())),
-        }
+        decoded.map_err(|error| malformed(error.to_string()))?.ok_or_else(unknown)
     }
 }
 
@@ -166,15 +163,23 @@ fn split_tag(tagged: &[u8]) -> (&str, usize) {
     (std::str::from_utf8(&tagged[start..end]).unwrap_or_default(), end)
 }
 
-/// Reads an enum whose variant's name is known from elsewhere, without putting the two together first.
-fn from_named<'de, E: Deserialize<'de>>(variant: &str, payload: &'de [u8]) -> Result<E, rmp_serde::decode::Error> {
+/// Reads an enum whose variant's name is known from elsewhere, without putting the two together first. None when it has no such variant.
+fn from_named<'de, E: Deserialize<'de>>(variant: &str, payload: &'de [u8]) -> Result<Option<E>, rmp_serde::decode::Error> {
     let mut content = rmp_serde::Deserializer::from_read_ref(payload);
-    E::deserialize(serde::de::value::EnumAccessDeserializer::new(Named { variant, content: &mut content }))
+    let mut known = false;
+    let named = Named { variant, content: &mut content, known: &mut known };
+    match E::deserialize(serde::de::value::EnumAccessDeserializer::new(named)) {
+        Ok(event) => Ok(Some(event)),
+        Err(error) if known => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 struct Named<'a, D> {
     variant: &'a str,
     content: D,
+    /// Set once the enum has taken the name, so that what fails after it is the content's fault.
+    known: &'a mut bool,
 }
 
 impl<'de, D: serde::Deserializer<'de>> EnumAccess<'de> for Named<'_, D> {
@@ -182,7 +187,9 @@ impl<'de, D: serde::Deserializer<'de>> EnumAccess<'de> for Named<'_, D> {
     type Variant = Content<D>;
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Content<D>), D::Error> {
         let variant: serde::de::value::StrDeserializer<'_, D::Error> = self.variant.into_deserializer();
-        Ok((seed.deserialize(variant)?, Content(self.content)))
+        let taken = seed.deserialize(variant)?;
+        *self.known = true;
+        Ok((taken, Content(self.content)))
     }
 }
 
@@ -201,5 +208,138 @@ impl<'de, D: serde::Deserializer<'de>> VariantAccess<'de> for Content<D> {
     }
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, D::Error> {
         self.0.deserialize_struct("event", fields, visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::PileId;
+    use crate::session::{Oddity, PaymentMode, SessionRefs, StopReason, TransactionRecord};
+    use crate::testing::{at, id};
+
+    fn refs() -> SessionRefs {
+        SessionRefs { session_id: id(1), station_id: id(2), pile_id: id(3), connector_id: id(4), user_id: None }
+    }
+
+    fn record_accepted() -> Event {
+        let record = TransactionRecord {
+            transaction_number: "1".to_owned(),
+            started_at: at("2026-03-01T10:00:00+08:00"),
+            ended_at: at("1969-12-31T23:59:59.999999Z"),
+            meter_start: "-0.00001".parse().unwrap(),
+            meter_end: "12.3456789".parse().unwrap(),
+            energy: "12.3456".parse().unwrap(),
+            reason: StopReason::Unknown,
+        };
+        let energy = "12.3456".parse().unwrap();
+        SessionEvent::RecordAccepted { refs: refs(), record, energy, oddities: vec![Oddity::Late] }.into()
+    }
+
+    fn unknown(name: &str, version: u16) -> Result<Event, DecodeError> {
+        Err(DecodeError::UnknownType { name: name.to_owned(), version })
+    }
+
+    #[track_caller]
+    fn reason(read: Result<Event, DecodeError>) -> String {
+        match read {
+            Err(DecodeError::Malformed { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_reads_back_as_it_was_written() {
+        // A tagged value inside the event is read through a buffer that forgets the format: ids in it must come back all the same.
+        let mode = PaymentMode::Prepaid { payment_id: id(5), amount: "50.00".parse().unwrap() };
+        for event in [record_accepted(), SessionEvent::StartTimedOut { refs: refs(), mode }.into()] {
+            let (name, version, payload) = event.encode();
+            assert_eq!(name.as_str(), event.name());
+            assert_eq!(Event::decode(name.as_str(), version, &payload), Ok(event));
+        }
+    }
+
+    #[test]
+    fn the_stored_name_is_the_aggregate_and_the_variant() {
+        let (name, version, payload) = record_accepted().encode();
+        assert_eq!((name.as_str(), version), ("session.record_accepted", 1));
+        assert_eq!(payload[0], 0x84, "the payload is the map of the four fields, without the variant's name");
+    }
+
+    #[test]
+    fn a_type_that_this_build_does_not_have_is_unknown() {
+        let (_, _, payload) = record_accepted().encode();
+        for name in ["session.teleported", "spaceship.launched", "session", "session.", ".record_accepted", ""] {
+            assert_eq!(Event::decode(name, 1, &payload), unknown(name, 1));
+        }
+    }
+
+    #[test]
+    fn a_version_that_this_build_does_not_have_is_unknown() {
+        let (_, _, payload) = record_accepted().encode();
+        for version in [0, 2, u16::MAX] {
+            assert_eq!(Event::decode("session.record_accepted", version, &payload), unknown("session.record_accepted", version));
+        }
+    }
+
+    #[test]
+    fn a_value_that_this_build_does_not_have_is_malformed_not_an_unknown_type() {
+        let event: Event = SessionEvent::StopRequested { refs: refs(), reason: StopReason::Local }.into();
+        let (name, version, mut payload) = event.encode();
+        let value = payload.windows(5).rposition(|bytes| bytes == b"local").unwrap();
+        payload[value..value + 5].copy_from_slice(b"alien");
+        let reason = reason(Event::decode(name.as_str(), version, &payload));
+        assert!(reason.contains("unknown variant `alien`"), "{reason}");
+    }
+
+    #[test]
+    fn a_payload_cut_short_is_malformed() {
+        let (name, version, payload) = record_accepted().encode();
+        for length in 0..payload.len() {
+            let read = Event::decode(name.as_str(), version, &payload[..length]);
+            assert!(matches!(read, Err(DecodeError::Malformed { .. })), "{length} bytes read as {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        assert!(reason(Event::decode("pile.retired", 1, &[0x80])).contains("pile_id"));
+    }
+
+    #[test]
+    fn a_field_of_a_later_build_is_passed_over() {
+        #[derive(Serialize)]
+        struct Later {
+            pile_id: PileId,
+            colour: &'static str,
+        }
+        let payload = rmp_serde::to_vec_named(&Later { pile_id: id(1), colour: "green" }).unwrap();
+        assert_eq!(Event::decode("pile.retired", 1, &payload), Ok(PileEvent::Retired { pile_id: id(1) }.into()));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_that_are_no_event_never_panic(
+            name in prop::sample::select(vec!["session.requested", "session.billed", "pile.registered", "user.changed", "tariff.version_published"]),
+            version in 0_u16..4,
+            payload in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _ = Event::decode(name, version, &payload);
+        }
+
+        #[test]
+        fn an_event_with_a_broken_byte_never_panics(index in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let (name, version, mut payload) = record_accepted().encode();
+            let index = index.index(payload.len());
+            payload[index] = byte;
+            let _ = Event::decode(name.as_str(), version, &payload);
+        }
+
+        #[test]
+        fn a_name_that_is_none_never_panics(name in ".{0,40}", version in any::<u16>()) {
+            prop_assert!(Event::decode(&name, version, &[0x80]).is_err());
+        }
     }
 }
