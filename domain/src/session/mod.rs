@@ -3,8 +3,10 @@
 //! What a device reports is a fact: it is kept whatever it says, and judged. Only requests are refused. The price comes from the tariff snapshot that the
 //! session was started under and from the readings that are believed; nobody hands a price in.
 
+mod billing;
 mod decide;
 mod event;
+mod report;
 mod state;
 #[cfg(test)]
 mod tests;
