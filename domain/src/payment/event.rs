@@ -20,6 +20,9 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// All of them.
+    pub const ALL: [Channel; 3] = [Channel::Wechatpay, Channel::Alipay, Channel::Sandbox];
+
     /// The word in JSON, and in the account's name: `1012.sandbox`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
