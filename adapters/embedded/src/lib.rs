@@ -5,6 +5,8 @@
 //! | [`store`] | [`EmbeddedStore`], the port's engine: opening, and handing work to the writer and the readers |
 //! | `writer`, `tails` | the one writing thread, and what it knows of the ends of streams |
 //! | [`reader`] | a connection that only reads, for threads: pages of the log, `info` |
+//! | [`verify`] | every hash and every place, computed again |
+//! | [`backup`] | copies while it is being written to, and the way back |
 //! | [`key_store`] | the keys of personal data, in a file of their own beside the log |
 //!
 //! One directory holds it all: `log.db`, `keys.db`, and `writer.lock`, which names the writing process. Why SQLite, and why these
@@ -12,6 +14,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod backup;
 mod database;
 mod error;
 pub mod key_store;
@@ -21,9 +24,21 @@ pub mod reader;
 mod row;
 pub mod store;
 mod tails;
+pub mod verify;
 mod writer;
 
+pub use backup::{Copied, backup, restore};
 pub use error::OpenError;
 pub use key_store::{KeyStore, KeysInfo};
 pub use reader::{Info, Reader};
 pub use store::{EmbeddedStore, Options};
+pub use verify::{Fault, Verified};
+
+/// How far long work has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is done: pages, or events.
+    pub done: u64,
+    /// Of how many.
+    pub total: u64,
+}

@@ -62,6 +62,14 @@ impl Reader {
         Ok(Reader { directory: directory.to_owned(), connection, rows: Rows::default() })
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn parts(&mut self) -> (&Connection, &mut Rows) {
+        (&self.connection, &mut self.rows)
+    }
+
     /// The end of the log.
     ///
     /// # Errors

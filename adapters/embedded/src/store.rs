@@ -15,6 +15,7 @@ use crate::error::{OpenError, store_error};
 use crate::lock::WriterLock;
 use crate::pool::Pool;
 use crate::reader::{Info, Reader};
+use crate::verify::check_tail;
 use crate::writer::Writer;
 
 /// How often a reader beside another process's writer looks whether there is more.
@@ -65,6 +66,7 @@ impl EmbeddedStore {
         if let Some(bytes_max) = options.bytes_max {
             connection.execute_batch(&format!("PRAGMA max_page_count = {}", bytes_max / 4_096)).map_err(store_error)?;
         }
+        check_tail(&connection)?;
         let readers = Pool::open(path.clone())?;
         let (bump, head) = watch::channel(0);
         let writer = Writer::start(connection, bump)?;
