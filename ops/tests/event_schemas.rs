@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 mod samples;
 mod shape;
 
-const HOW: &str = "cargo nextest run -p chargeledger --test event_schemas";
+const HOW: &str = "cargo test -p chargeledger --test event_schemas";
 
 /// One event as it is stored, beside what people read in it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

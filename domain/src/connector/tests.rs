@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::Decider;
 use crate::ids::{ConnectorId, SessionId, StationId};
@@ -169,4 +171,42 @@ fn its_status_is_one_word() {
     assert_eq!(state([registered(), occupied(9), faulted("E1")]).status(), Some(ConnectorStatus::Faulted));
     assert_eq!(state([registered(), faulted("E1"), went_offline()]).status(), Some(ConnectorStatus::Offline));
     assert_eq!(state([registered(), occupied(9), went_offline(), came_online()]).status(), Some(ConnectorStatus::Occupied));
+}
+
+fn anything() -> impl Strategy<Value = ConnectorCommand> {
+    prop_oneof![
+        4 => (5_u128..8).prop_map(occupy),
+        4 => (5_u128..8).prop_map(release),
+        1 => Just(report_faulted("E1")),
+        1 => Just(ConnectorCommand::ReportFaultCleared),
+        1 => Just(ConnectorCommand::ReportOffline),
+        1 => Just(ConnectorCommand::ReportOnline),
+        1 => Just(ConnectorCommand::Retire),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_a_session_keeps_it_until_it_gives_it_back(commands in prop::collection::vec(anything(), 0..60)) {
+        let (mut connector, mut happened) = (state([registered()]), vec![]);
+        for command in commands {
+            let events = connector.decide(command).unwrap_or_default();
+            connector = events.iter().fold(connector, Connector::evolve);
+            happened.extend(events);
+        }
+        let mut holder: Option<SessionId> = None;
+        for event in happened {
+            match event {
+                ConnectorEvent::Occupied { session_id, .. } => prop_assert_eq!(holder.replace(session_id), None),
+                ConnectorEvent::Released { session_id, .. } => prop_assert_eq!(holder.take(), Some(session_id)),
+                ConnectorEvent::Retired { .. } => prop_assert_eq!(holder, None),
+                ConnectorEvent::Registered { .. }
+                | ConnectorEvent::Faulted { .. }
+                | ConnectorEvent::FaultCleared { .. }
+                | ConnectorEvent::WentOffline { .. }
+                | ConnectorEvent::CameOnline { .. } => {}
+            }
+        }
+        prop_assert_eq!(connector.occupant(), holder);
+    }
 }
