@@ -256,3 +256,9 @@ pub trait SubjectKeys: Send + Sync + 'static {
     /// The key of the look-up hashes; `fresh` becomes it when there is none yet.
     async fn lookup_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], SubjectKeyError>;
 }
+
+/// The number under which a device knows a session: its id without dashes. A protocol with numbers of its own maps it (云快充: 32 digits).
+#[must_use]
+pub fn transaction_number(session: domain::ids::SessionId) -> String {
+    session.0.simple().to_string()
+}

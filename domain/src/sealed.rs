@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sealed {
-    /// Base64 of nonce (24 bytes), ciphertext and tag (16 bytes).
+    /// Hex of nonce (24 bytes), ciphertext and tag (16 bytes).
     pub sealed: String,
 }
 

@@ -59,6 +59,23 @@ pub struct BillLine {
     pub amount: Money,
 }
 
+impl BillLine {
+    /// A line that takes an amount off a bill.
+    #[must_use]
+    pub fn credit(kind: FeeKind, at: Timestamp, amount: Money) -> BillLine {
+        BillLine {
+            kind,
+            period: None,
+            from: at,
+            until: at,
+            quantity: Decimal::ONE,
+            unit_price: -amount.value(),
+            rule: "credit".to_owned(),
+            amount: -amount,
+        }
+    }
+}
+
 /// The sum of the lines of one kind, apart into revenue and tax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

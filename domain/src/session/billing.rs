@@ -1,11 +1,11 @@
 //! From a basis to money: the price, its correction, the settlement, later payments, and what it costs so far.
 
-use super::decide::{Decision, SessionError};
+use super::decide::{Decision, SessionError, check_note};
 use super::event::{MeterReading, PaymentMode, SessionEvent};
 use super::state::{Basis, Course, Paid, Session};
 use crate::ids::PaymentId;
-use crate::pricing::{self, Bill, EnergyPoint, PricingError, Usage};
-use crate::tariff::TariffSnapshot;
+use crate::pricing::{self, Bill, BillLine, EnergyPoint, FeeKind, PricingError, Usage};
+use crate::tariff::{TariffSnapshot, TaxRates};
 use crate::time::Timestamp;
 use crate::units::{Energy, Money};
 
@@ -21,9 +21,16 @@ impl Session {
                 Ok(vec![SessionEvent::Billed { refs: terms.refs, mode: terms.mode, bill }])
             }
             Session::Billed { course, basis, bill: replaced, paid, .. } => {
+                // A forced bill has counted idle time up to then; the rest is known when the vehicle leaves.
+                if course.must_wait_for_unplugging(plugged_until) {
+                    return Ok(vec![]);
+                }
                 let terms = &course.terms;
                 let number = format!("{}-{}", terms.order_number, paid.bills + 1);
-                let bill = bill_of(course, basis, plugged_until, number)?;
+                let mut bill = bill_of(course, basis, plugged_until, number)?;
+                if let Some(tariff) = &terms.tariff {
+                    bill = bill.with_credits_of(replaced, &tariff.terms.tax);
+                }
                 if bill.lines == replaced.lines && bill.energy == replaced.energy {
                     return Ok(vec![]);
                 }
@@ -81,6 +88,42 @@ impl Session {
         }
     }
 
+    /// Takes an amount off a bill, by a corrected bill with lines that say so; the service fee first, then idle time, then energy.
+    pub(super) fn credit(&self, amount: Money, note: String) -> Decision {
+        check_note(&note)?;
+        match self {
+            Session::Billed { course, basis, bill, paid, .. } => {
+                if !amount.is_positive() || amount > bill.total {
+                    return Err(SessionError::CreditNotWithinBill { amount, total: bill.total });
+                }
+                let terms = &course.terms;
+                let tariff = terms.tariff.as_ref().ok_or(SessionError::NoTariff)?;
+                let mut lines = bill.lines.clone();
+                let mut rest = amount;
+                for kind in [FeeKind::Service, FeeKind::Idle, FeeKind::Energy] {
+                    let part = rest.min(bill.gross(kind));
+                    if part.is_positive() {
+                        lines.push(BillLine::credit(kind, basis.ended_at, part));
+                        rest -= part;
+                    }
+                }
+                let number = format!("{}-{}", terms.order_number, paid.bills + 1);
+                let replaced = (**bill).clone();
+                let bill = Bill::of_lines(number, bill.energy, lines, &tariff.terms.tax);
+                Ok(vec![SessionEvent::BillCorrected { refs: terms.refs, mode: terms.mode, replaced, bill, note }])
+            }
+            Session::Absent => Err(SessionError::Unknown),
+            Session::Requested(_)
+            | Session::Authorised(_)
+            | Session::Starting { .. }
+            | Session::NotStarted(_)
+            | Session::Charging(_)
+            | Session::Ended { .. }
+            | Session::Finished { .. } => Err(SessionError::NotBilled),
+        }
+    }
+
+    /// What the session costs so far, idle time included, by the same rules as its bill. None while there is nothing to price.
     ///
     /// # Errors
     /// When it cannot be priced.
@@ -143,6 +186,14 @@ impl Course {
     }
 }
 
+impl Bill {
+    /// This bill with what has been taken off the one before: a new price does not undo a credit. Prices are never negative, so a negative line is one.
+    fn with_credits_of(mut self, replaced: &Bill, tax: &TaxRates) -> Bill {
+        self.lines.extend(replaced.lines.iter().filter(|line| line.amount.is_negative()).cloned());
+        Bill::of_lines(self.bill_number, self.energy, self.lines, tax)
+    }
+}
+
 fn bill_of(course: &Course, basis: &Basis, plugged_until: Option<Timestamp>, bill_number: String) -> Result<Bill, SessionError> {
     let tariff = course.terms.tariff.as_ref().ok_or(SessionError::NoTariff)?;
     Ok(course.bill(basis, tariff, course.unplugged_at.or(plugged_until), bill_number)?)
@@ -165,7 +216,7 @@ fn settlements(course: &Course, bill: &Bill, paid: &Paid, captured: Money) -> Ve
     };
     if paid.settlements == 0 {
         return vec![match terms.mode {
-            PaymentMode::Prepaid { payment_id, amount } if !course.are_funds_gone => {
+            PaymentMode::Prepaid { payment_id, amount, .. } if !course.are_funds_gone => {
                 let applied = amount.min(due);
                 settled(applied, Money::ZERO, amount - applied, Some(payment_id), due - applied)
             }

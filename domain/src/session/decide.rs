@@ -63,6 +63,13 @@ pub enum SessionCommand {
         /// What has been captured from the wallet for it.
         captured: Money,
     },
+    /// Take an amount off its bill.
+    Credit {
+        /// How much.
+        amount: Money,
+        /// Why.
+        note: String,
+    },
     /// A later payment for it has arrived.
     PayReceivable {
         /// Which.
@@ -178,8 +185,16 @@ pub enum SessionError {
         /// What was asked.
         amount: Money,
     },
+    /// No more than the bill can be taken off it, and no less than a fen.
+    #[error("{amount} cannot be taken off a bill of {total}")]
+    CreditNotWithinBill {
+        /// What was asked.
+        amount: Money,
+        /// What the bill comes to.
+        total: Money,
+    },
     /// Somebody will ask why.
-    #[error("closing by hand needs a note of 1 to {NOTE_CHARS_MAX} characters")]
+    #[error("this needs a note of 1 to {NOTE_CHARS_MAX} characters")]
     NoteMissing,
     /// An end before the beginning.
     #[error("the session began at {started_at}; it cannot have ended at {ended_at}")]
@@ -210,6 +225,7 @@ impl Session {
             SessionCommand::CloseByOperator { energy, ended_at, note } => self.close(energy, ended_at, note),
             SessionCommand::Bill { plugged_until } => self.price(plugged_until),
             SessionCommand::Settle { captured } => self.settle(captured),
+            SessionCommand::Credit { amount, note } => self.credit(amount, note),
             SessionCommand::PayReceivable { payment_id, amount } => self.pay_receivable(payment_id, amount),
         }
     }
@@ -312,10 +328,7 @@ impl Session {
     }
 
     fn close(&self, energy: Energy, ended_at: Timestamp, note: String) -> Decision {
-        let chars = note.trim().chars().count();
-        if chars == 0 || chars > NOTE_CHARS_MAX {
-            return Err(SessionError::NoteMissing);
-        }
+        check_note(&note)?;
         match self {
             Session::Absent => Err(SessionError::Unknown),
             Session::Requested(_) | Session::Authorised(_) | Session::Starting { .. } | Session::NotStarted(_) => {
@@ -328,6 +341,11 @@ impl Session {
             },
         }
     }
+}
+
+pub(super) fn check_note(note: &str) -> Result<(), SessionError> {
+    let chars = note.trim().chars().count();
+    if chars == 0 || chars > NOTE_CHARS_MAX { Err(SessionError::NoteMissing) } else { Ok(()) }
 }
 
 fn refused(terms: &Terms, reason: RefusalReason) -> SessionEvent {

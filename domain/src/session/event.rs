@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConnectorId, OrderNumber, PaymentId, PileId, SessionId, StationId, UserId};
+use crate::payment::Channel;
 use crate::pricing::Bill;
 use crate::tariff::TariffSnapshot;
 use crate::time::{Timestamp, ZoneName};
@@ -35,6 +36,8 @@ pub enum PaymentMode {
         payment_id: PaymentId,
         /// How much.
         amount: Money,
+        /// Through which channel.
+        channel: Channel,
     },
     /// From the wallet: a hold (冻结) first, captured at the end.
     Wallet {

@@ -1,0 +1,221 @@
+//! Paying, refunding, and what channels report.
+
+use domain::ids::{CommandId, PaymentId, RefundId, SessionId, UserId};
+use domain::log::{Actor, StreamId};
+use domain::payment::{Channel, Payment, PaymentCommand, Purpose};
+use domain::session::{Session, SessionCommand};
+use domain::units::Money;
+use domain::user::User;
+use domain::wallet::{Wallet, WalletCommand};
+use uuid::Uuid;
+
+use crate::Commands;
+use crate::error::CommandError;
+use crate::handle::{Done, Envelope, Loaded};
+use crate::port::{ChannelReport, payment_no, payment_of, refund_no, refund_of};
+use crate::request::{Caller, RequestIds};
+
+/// A payment has this long to be made, in seconds.
+const PAY_SECONDS: i64 = 15 * 60;
+
+/// What a user pays for on purpose. Prepayments belong to starting a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayFor {
+    /// Into the wallet.
+    TopUp,
+    /// For what a session still owes.
+    Session(SessionId),
+}
+
+impl Commands {
+    /// Begins a payment; the process manager makes it known to the channel.
+    ///
+    /// # Errors
+    /// When the user is unknown, the channel is not configured, or the session does not owe as much.
+    pub async fn pay(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        user_id: UserId,
+        channel: Channel,
+        pay_for: PayFor,
+        amount: Money,
+    ) -> Result<(PaymentId, Done<Payment>), CommandError> {
+        self.channel(channel)?;
+        let user = StreamId::user(user_id);
+        self.owned("user", &user, caller.operator_id).await?;
+        self.ledger.load::<User>(&user).await?.state.active()?;
+        let payment_id: PaymentId = ids.id("payment");
+        let stream = StreamId::payment(payment_id);
+        let (purpose, correlation_id) = match pay_for {
+            PayFor::TopUp => (Purpose::TopUp, payment_id.0),
+            PayFor::Session(session_id) => {
+                if self.origin(&stream).await?.is_none() {
+                    let owed = owed(&self.session(caller, session_id).await?.state);
+                    if amount > owed {
+                        return Err(CommandError::NotOwed { owed, asked: amount });
+                    }
+                }
+                (Purpose::Postpaid { session_id }, session_id.0)
+            }
+        };
+        let initiate = PaymentCommand::Initiate {
+            payment_id,
+            user_id,
+            channel,
+            purpose,
+            amount,
+            payment_no: payment_no(payment_id),
+            expires_at: self.ledger.clock().now().plus_seconds(PAY_SECONDS),
+        };
+        let envelope = caller.envelope(ids.command("initiate payment"), correlation_id);
+        Ok((payment_id, self.ledger.handle::<Payment>(&stream, initiate, &envelope).await?))
+    }
+
+    /// A payment of this operator, as it is now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn payment(&self, caller: &Caller, payment_id: PaymentId) -> Result<Loaded<Payment>, CommandError> {
+        let stream = StreamId::payment(payment_id);
+        self.owned("payment", &stream, caller.operator_id).await?;
+        Ok(self.ledger.load::<Payment>(&stream).await?)
+    }
+
+    /// Asks for money back on a payment, where the books say it lies: a top-up lies in the wallet; a session's payment has been applied to its bill, and comes back
+    /// by a credit on that bill.
+    ///
+    /// # Errors
+    /// When there is not as much to give back.
+    pub async fn refund_payment(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        payment_id: PaymentId,
+        amount: Money,
+        reason: String,
+    ) -> Result<Refunding, CommandError> {
+        let payment = self.payment(caller, payment_id).await?.state;
+        let Some(terms) = payment.terms().cloned() else {
+            return Err(CommandError::NotFound { what: "payment", id: payment_id.to_string() });
+        };
+        match terms.purpose {
+            Purpose::TopUp => {
+                let done = self.refund_wallet(caller, ids, terms.user_id, amount).await?;
+                Ok(Refunding { refund_id: None, position: done.position })
+            }
+            Purpose::Prepayment { session_id } | Purpose::Postpaid { session_id } => {
+                let stream = StreamId::session(session_id);
+                let session = self.ledger.load::<Session>(&stream).await?.state;
+                let envelope = caller.envelope(ids.command("credit session"), session_id.0);
+                if session.bill().is_some() {
+                    let credit = SessionCommand::Credit { amount, note: reason };
+                    let done = self.ledger.handle::<Session>(&stream, credit, &envelope).await?;
+                    return Ok(Refunding { refund_id: None, position: done.position });
+                }
+                let refund_id: RefundId = ids.id("refund");
+                let request =
+                    PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no: refund_no(payment_id, refund_id), reason };
+                let envelope = caller.envelope(ids.command("refund payment"), session_id.0);
+                let done = self.ledger.handle::<Payment>(&StreamId::payment(payment_id), request, &envelope).await?;
+                Ok(Refunding { refund_id: Some(refund_id), position: done.position })
+            }
+        }
+    }
+
+    /// Asks for money back out of a wallet; it goes to the payments it came from, oldest first.
+    ///
+    /// # Errors
+    /// When there is not as much available.
+    pub async fn refund_wallet(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        user_id: UserId,
+        amount: Money,
+    ) -> Result<Done<Wallet>, CommandError> {
+        self.owned("user", &StreamId::user(user_id), caller.operator_id).await?;
+        let refund_id: RefundId = ids.id("wallet refund");
+        let envelope = caller.envelope(ids.command("refund wallet"), refund_id.0);
+        let request = WalletCommand::RequestRefund { user_id, refund_id, amount };
+        Ok(self.ledger.handle::<Wallet>(&StreamId::wallet(user_id), request, &envelope).await?)
+    }
+
+    /// Closes an unpaid payment.
+    ///
+    /// # Errors
+    /// When it has been paid.
+    pub async fn close_payment(&self, caller: &Caller, ids: &RequestIds, payment_id: PaymentId) -> Result<Done<Payment>, CommandError> {
+        let stream = StreamId::payment(payment_id);
+        let origin = self.owned("payment", &stream, caller.operator_id).await?;
+        let envelope = caller.envelope(ids.command("close payment"), origin.correlation_id);
+        Ok(self.ledger.handle::<Payment>(&stream, PaymentCommand::Close { payment_id }, &envelope).await?)
+    }
+
+    /// Records what a channel says happened. Saying it again, late or out of order changes nothing that it should not.
+    ///
+    /// # Errors
+    /// When the number is none of ours.
+    pub async fn channel_report(&self, report: ChannelReport) -> Result<Done<Payment>, CommandError> {
+        let unknown = |number: &str| CommandError::NotFound { what: "payment", id: number.chars().take(64).collect() };
+        let (payment_id, command, occurred_at, fingerprint) = match report {
+            ChannelReport::Paid { payment_no, amount, channel_transaction, paid_at } => {
+                let payment_id = payment_of(&payment_no).ok_or_else(|| unknown(&payment_no))?;
+                let fingerprint = format!("paid {amount} {channel_transaction}");
+                (payment_id, PaymentCommand::ReportSucceeded { payment_id, amount, channel_transaction }, paid_at, fingerprint)
+            }
+            ChannelReport::PaymentFailed { payment_no, reason, failed_at } => {
+                let payment_id = payment_of(&payment_no).ok_or_else(|| unknown(&payment_no))?;
+                let fingerprint = format!("failed {reason}");
+                (payment_id, PaymentCommand::ReportFailed { payment_id, reason }, failed_at, fingerprint)
+            }
+            ChannelReport::Refunded { refund_no, channel_refund, amount, refunded_at } => {
+                let (payment_id, refund_id) = refund_of(&refund_no).ok_or_else(|| unknown(&refund_no))?;
+                let fingerprint = format!("refunded {refund_id} {amount} {channel_refund}");
+                let command = PaymentCommand::ReportRefundSucceeded { payment_id, refund_id, amount, channel_refund };
+                (payment_id, command, refunded_at, fingerprint)
+            }
+            ChannelReport::RefundFailed { refund_no, reason, failed_at } => {
+                let (payment_id, refund_id) = refund_of(&refund_no).ok_or_else(|| unknown(&refund_no))?;
+                let fingerprint = format!("refund failed {refund_id} {reason}");
+                (payment_id, PaymentCommand::ReportRefundFailed { payment_id, refund_id, reason }, failed_at, fingerprint)
+            }
+        };
+        let stream = StreamId::payment(payment_id);
+        let origin = self.origin(&stream).await?.ok_or_else(|| unknown(stream.key()))?;
+        let envelope = Envelope {
+            // The same report is the same command, whenever and however often it comes.
+            command_id: CommandId(Uuid::new_v5(&payment_id.0, fingerprint.as_bytes())),
+            causation_id: None,
+            correlation_id: origin.correlation_id,
+            actor: Actor::system("payment channel"),
+            operator_id: origin.operator_id,
+            occurred_at,
+        };
+        Ok(self.ledger.handle::<Payment>(&stream, command, &envelope).await?)
+    }
+}
+
+/// A refund that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refunding {
+    /// Its id, when it is known already; a credit or a wallet refund chooses its refunds itself.
+    pub refund_id: Option<RefundId>,
+    /// What `X-Min-Position` waits for.
+    pub position: Option<domain::log::Position>,
+}
+
+/// What a session still owes.
+fn owed(session: &Session) -> Money {
+    match session {
+        Session::Billed { bill, paid, .. } => (bill.total - paid.total()).max(Money::ZERO),
+        Session::Absent
+        | Session::Requested(_)
+        | Session::Authorised(_)
+        | Session::Starting { .. }
+        | Session::NotStarted(_)
+        | Session::Charging(_)
+        | Session::Ended { .. }
+        | Session::Finished { .. } => Money::ZERO,
+    }
+}
