@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tariff::{TaxRates, TouPeriod};
 use crate::time::Timestamp;
-use crate::units::{Energy, Money};
+use crate::units::{Energy, Money, Percent};
 
 /// What a line, or a part of the revenue, is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +31,16 @@ impl FeeKind {
             FeeKind::Energy => "energy",
             FeeKind::Service => "service",
             FeeKind::Idle => "idle",
+        }
+    }
+
+    /// The tax rate of this kind.
+    #[must_use]
+    pub const fn tax_rate(self, tax: &TaxRates) -> Percent {
+        match self {
+            FeeKind::Energy => tax.energy,
+            FeeKind::Service => tax.service,
+            FeeKind::Idle => tax.idle,
         }
     }
 }
@@ -115,12 +125,7 @@ impl Bill {
             .filter(|kind| lines.iter().any(|line| line.kind == *kind))
             .map(|kind| {
                 let gross: Money = lines.iter().filter(|line| line.kind == kind).map(|line| line.amount).sum();
-                let rate = match kind {
-                    FeeKind::Energy => tax.energy,
-                    FeeKind::Service => tax.service,
-                    FeeKind::Idle => tax.idle,
-                };
-                let net = gross.net_of_tax(rate);
+                let net = gross.net_of_tax(kind.tax_rate(tax));
                 FeeSum { kind, gross, net, tax: gross - net }
             })
             .collect();

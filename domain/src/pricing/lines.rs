@@ -21,7 +21,7 @@ pub(super) fn of(terms: &TariffTerms, zone: &ZoneName, usage: &Usage) -> Result<
         stretch.bill(&rules, &mut lines)?;
     }
     if let (Some(fee), Some((from, until))) = (terms.idle, usage.idle()) {
-        lines.extend(idle_line(fee, from, until)?);
+        lines.extend(idle_line(fee, from, until));
     }
     Ok(lines)
 }
@@ -88,10 +88,10 @@ fn point_at(start: Point, end: Point, micros: i64) -> Point {
     Point { micros, energy: start.energy + i64::try_from(energy).unwrap_or(0) }
 }
 
-/// The point of an energy between two others: the first microsecond in which it has flowed.
+/// The point of an energy between two others: the microsecond in which it is reached, so never one of the half-hour after.
 fn point_of(start: Point, end: Point, energy: i64) -> Point {
     let (part, whole) = (i128::from(energy - start.energy), i128::from(end.energy - start.energy));
-    let micros = (i128::from(end.micros - start.micros) * part + whole - 1).checked_div(whole).unwrap_or(0);
+    let micros = (i128::from(end.micros - start.micros) * part).checked_div(whole).unwrap_or(0);
     Point { micros: start.micros + i64::try_from(micros).unwrap_or(0), energy }
 }
 
@@ -122,16 +122,14 @@ impl Stretch {
 
 /// The idle fee: the minutes after the grace time, up to the most that a session pays. No line within the grace time, nor
 /// where a minute costs nothing.
-fn idle_line(fee: IdleFee, from: Timestamp, until: Timestamp) -> Result<Option<BillLine>, PricingError> {
+fn idle_line(fee: IdleFee, from: Timestamp, until: Timestamp) -> Option<BillLine> {
     let from = from.plus_seconds(i64::from(fee.grace_minutes) * 60);
-    // A ten-thousandth of a minute is 6,000 microseconds.
-    let ten_thousandths = (until.micros() - from.micros() + 3_000) / 6_000;
-    if ten_thousandths <= 0 || fee.price.is_zero() {
-        return Ok(None);
+    let minutes = Minutes::new(minutes_between(from, until)).unwrap_or_default();
+    if minutes.is_zero() || fee.price.is_zero() {
+        return None;
     }
-    let minutes = Minutes::new(Decimal::new(ten_thousandths, Minutes::SCALE)).map_err(|_| PricingError::AmountOutOfRange)?;
     let amount = Money::of_minutes(minutes, fee.price);
-    Ok(Some(BillLine {
+    Some(BillLine {
         kind: FeeKind::Idle,
         period: None,
         from,
@@ -140,7 +138,13 @@ fn idle_line(fee: IdleFee, from: Timestamp, until: Timestamp) -> Result<Option<B
         unit_price: fee.price.value(),
         rule: idle_rule(fee),
         amount: fee.most.map_or(amount, |most| amount.min(most.max(Money::ZERO))),
-    }))
+    })
+}
+
+/// The minutes from one time to another, half up to a ten-thousandth; negative, and so no [`Minutes`], when it is the earlier.
+pub(super) fn minutes_between(from: Timestamp, until: Timestamp) -> Decimal {
+    // A ten-thousandth of a minute is 6,000 microseconds.
+    Decimal::new((until.micros() - from.micros() + 3_000).div_euclid(6_000), Minutes::SCALE)
 }
 
 /// The idle fee in words, the most included: it explains an amount below quantity times price.

@@ -17,6 +17,7 @@
 
 mod bill;
 mod clock;
+mod explain;
 mod lines;
 mod rules;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests;
 mod usage;
 
 pub use bill::{Bill, BillLine, FeeKind, FeeSum};
+pub use explain::{Disagreement, ExplainedFee, ExplainedLine, Explanation, explain};
 pub use usage::{EnergyPoint, LONGEST_DAYS, Usage};
 
 use crate::tariff::TariffSnapshot;

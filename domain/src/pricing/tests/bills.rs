@@ -1,78 +1,11 @@
 //! Each test states its bill as lines: `kind period from–until quantity × price = amount`, times on the station's clock.
 
 use super::*;
-use crate::tariff::{
-    DateRange, HalfHours, IdleFee, Rate, Rates, Restrictions, TariffElement, TariffSnapshot, TariffTerms, TaxRates, TouPeriod,
-};
-use crate::testing::{at, id};
-
-const SHANGHAI: &str = "Asia/Shanghai";
-const BERLIN: &str = "Europe/Berlin";
-
-/// One energy price all day, no service price.
-fn flat(price: &str) -> TariffSnapshot {
-    snapshot(vec![element(Restrictions::default(), HalfHours::all(TouPeriod::Flat), [price; 4], "0")])
-}
-
-/// From midnight: valley to 08:00, peak to 12:00, flat to 18:00, sharp to 22:00, valley again; 1.2, 0.9, 0.6 and 0.3.
-fn four_periods() -> TariffSnapshot {
-    snapshot(vec![element(Restrictions::default(), day(), ["1.2", "0.9", "0.6", "0.3"], "0.4")])
-}
-
-fn day() -> HalfHours {
-    [("V", 16), ("P", 8), ("F", 12), ("S", 8), ("V", 4)].map(|(letter, count)| letter.repeat(count)).concat().parse().unwrap()
-}
-
-/// Prices as sharp, peak, flat, valley.
-fn element(restrictions: Restrictions, half_hours: HalfHours, energy: [&str; 4], service: &str) -> TariffElement {
-    let [sharp, peak, flat, valley] = energy.map(|price| Rate { energy: price.parse().unwrap(), service: service.parse().unwrap() });
-    TariffElement { restrictions, half_hours, rates: Rates { sharp, peak, flat, valley } }
-}
-
-fn snapshot(elements: Vec<TariffElement>) -> TariffSnapshot {
-    let tax = TaxRates { energy: "13".parse().unwrap(), service: "6".parse().unwrap(), idle: "6".parse().unwrap() };
-    TariffSnapshot { tariff_id: id(1), version: 1, terms: TariffTerms { elements, idle: None, tax } }
-}
-
-fn with_idle(price: &str, grace_minutes: u32, most: Option<&str>) -> TariffSnapshot {
-    let mut tariff = flat("1");
-    let most = most.map(|most| most.parse().unwrap());
-    tariff.terms.idle = Some(IdleFee { price: price.parse().unwrap(), grace_minutes, most });
-    tariff
-}
-
-/// A session as `(time, energy since the start)`, the first at zero and the last with all of it.
-fn usage(points: &[(&str, &str)]) -> Usage {
-    let point = |(time, energy): (&str, &str)| EnergyPoint { at: at(time), energy: energy.parse().unwrap() };
-    let points: Vec<EnergyPoint> = points.iter().copied().map(point).collect();
-    let (first, last) = (points[0], points[points.len() - 1]);
-    Usage::new(first.at, last.at, last.energy, points[1..points.len() - 1].iter().copied()).unwrap()
-}
-
-fn priced(tariff: &TariffSnapshot, zone: &str, usage: &Usage) -> Bill {
-    price("20260301".to_owned(), tariff, &zone.parse().unwrap(), usage).unwrap()
-}
-
-fn written(bill: &Bill, zone: &str) -> Vec<String> {
-    let zone: ZoneName = zone.parse().unwrap();
-    let clock = |time: Timestamp| time.jiff().to_zoned(zone.zone()).strftime("%d %H:%M:%S").to_string();
-    let line = |line: &BillLine| {
-        let period = line.period.map_or("-", TouPeriod::as_str);
-        let (from, until) = (clock(line.from), clock(line.until));
-        format!("{} {period} {from}–{until} {} × {} = {}", line.kind.as_str(), line.quantity, line.unit_price, line.amount)
-    };
-    bill.lines.iter().map(line).collect()
-}
-
-#[track_caller]
-fn bills(tariff: &TariffSnapshot, zone: &str, usage: &Usage, lines: &[&str]) {
-    assert_eq!(written(&priced(tariff, zone, usage), zone), lines);
-}
 
 #[test]
 fn energy_flows_evenly_between_readings_and_is_cut_where_the_period_changes() {
     let session = usage(&[("2026-03-02T07:30:00+08:00", "0"), ("2026-03-02T09:00:00+08:00", "30")]);
-    bills(
+    is_billed(
         &four_periods(),
         SHANGHAI,
         &session,
@@ -93,13 +26,13 @@ fn readings_within_a_period_make_no_lines() {
         ("2026-03-02T08:40:00+08:00", "0.667"),
         ("2026-03-02T11:00:00+08:00", "1"),
     ]);
-    bills(&flat("0.005"), SHANGHAI, &session, &["energy flat 02 08:00:00–02 11:00:00 1.0000 × 0.00500 = 0.01"]);
+    is_billed(&flat("0.005"), SHANGHAI, &session, &["energy flat 02 08:00:00–02 11:00:00 1.0000 × 0.00500 = 0.01"]);
 }
 
 #[test]
 fn a_session_across_midnight_in_one_period_is_one_line() {
     let session = usage(&[("2026-03-02T23:00:00+08:00", "0"), ("2026-03-03T01:00:00+08:00", "8")]);
-    bills(
+    is_billed(
         &four_periods(),
         SHANGHAI,
         &session,
@@ -114,7 +47,7 @@ fn a_session_across_midnight_in_one_period_is_one_line() {
 fn the_last_piece_has_what_rounding_left() {
     // Thirds of 0.0001 kWh: the cuts are at 0.00003 and 0.00007, half up 0.0000 and 0.0001.
     let session = usage(&[("2026-03-02T07:00:00+08:00", "0"), ("2026-03-02T10:00:00+08:00", "0.0001")]);
-    bills(
+    is_billed(
         &four_periods(),
         SHANGHAI,
         &session,
@@ -131,7 +64,7 @@ fn a_pause_in_another_period_parts_two_stretches() {
         ("2026-03-02T22:00:00+08:00", "5"),
         ("2026-03-02T23:00:00+08:00", "9"),
     ]);
-    bills(
+    is_billed(
         &four_periods(),
         SHANGHAI,
         &session,
@@ -147,7 +80,7 @@ fn a_pause_in_another_period_parts_two_stretches() {
 #[test]
 fn energy_at_an_instant_is_priced_at_that_instant() {
     let session = usage(&[("2026-03-02T08:00:00+08:00", "0"), ("2026-03-02T08:00:00+08:00", "10")]);
-    bills(
+    is_billed(
         &four_periods(),
         SHANGHAI,
         &session,
@@ -165,7 +98,7 @@ fn a_session_without_energy_has_a_bill_without_lines() {
 #[test]
 fn a_free_session_has_its_energy_lines() {
     let session = usage(&[("2026-03-02T08:00:00+08:00", "0"), ("2026-03-02T09:00:00+08:00", "10")]);
-    bills(&flat("0"), SHANGHAI, &session, &["energy flat 02 08:00:00–02 09:00:00 10.0000 × 0.00000 = 0.00"]);
+    is_billed(&flat("0"), SHANGHAI, &session, &["energy flat 02 08:00:00–02 09:00:00 10.0000 × 0.00000 = 0.00"]);
 }
 
 #[test]
@@ -185,10 +118,23 @@ fn a_step_of_the_tariff_is_reached_at_a_point_in_time() {
         "energy flat 02 08:20:00–02 08:40:00 10.0000 × 2.00000 = 20.00",
         "energy flat 02 08:40:00–02 09:00:00 10.0000 × 3.00000 = 30.00",
     ];
-    bills(&tariff, SHANGHAI, &session, &lines);
+    is_billed(&tariff, SHANGHAI, &session, &lines);
     // All at once it costs the same.
     let at_once = usage(&[("2026-03-02T08:00:00+08:00", "0"), ("2026-03-02T08:00:00+08:00", "30")]);
     assert_eq!(priced(&tariff, SHANGHAI, &at_once).total, "60".parse().unwrap());
+}
+
+#[test]
+fn a_step_reached_just_before_the_period_changes_still_has_the_period_before() {
+    // 4 units in 2 microseconds, of which the first is reached half a microsecond before 08:00.
+    let first = Restrictions { energy_below: Some("0.0001".parse().unwrap()), ..Restrictions::default() };
+    let prices = ["1.2", "0.9", "0.6", "0.3"];
+    let tariff = snapshot(vec![element(first, day(), prices, "0"), element(Restrictions::default(), day(), prices, "0")]);
+    let session = usage(&[("2026-03-02T07:59:59.999999+08:00", "0"), ("2026-03-02T08:00:00.000001+08:00", "0.0004")]);
+    let bill = priced(&tariff, SHANGHAI, &session);
+    let rules: Vec<String> = bill.lines.iter().map(|line| format!("{} {}", line.rule, line.quantity)).collect();
+    assert_eq!(rules, ["element 1, valley 0.0001", "element 2, valley 0.0001", "element 2, peak 0.0002"]);
+    assert_eq!(explain(&bill, &tariff, &ZoneName::shanghai()).disagreements, []);
 }
 
 #[test]
@@ -209,7 +155,7 @@ fn an_element_holds_on_its_weekdays_and_dates_of_the_stations_calendar() {
         "energy flat 02 00:00:00–03 00:00:00 24.0000 × 0.10000 = 2.40",
         "energy flat 03 00:00:00–03 01:00:00 1.0000 × 1.00000 = 1.00",
     ];
-    bills(&tariff, SHANGHAI, &session, &lines);
+    is_billed(&tariff, SHANGHAI, &session, &lines);
     assert_eq!(priced(&tariff, SHANGHAI, &session).lines[1].rule, "element 1, flat");
 }
 
@@ -231,14 +177,14 @@ fn when_half_past_two_comes_twice_both_are_priced_as_half_past_two() {
         "energy sharp 25 02:30:00–25 03:00:00 1.0000 × 3.00000 = 3.00",
         "energy valley 25 03:00:00–25 03:30:00 1.0000 × 0.50000 = 0.50",
     ];
-    bills(&night(), BERLIN, &session, &lines);
+    is_billed(&night(), BERLIN, &session, &lines);
 }
 
 #[test]
 fn when_half_past_two_never_comes_nothing_is_priced_as_half_past_two() {
     // 01:30 to 03:30 in Berlin, when the clock goes forward from 02:00 to 03:00: one hour.
     let session = usage(&[("2026-03-29T00:30:00Z", "0"), ("2026-03-29T01:30:00Z", "6")]);
-    bills(&night(), BERLIN, &session, &["energy valley 29 01:30:00–29 03:30:00 6.0000 × 0.50000 = 3.00"]);
+    is_billed(&night(), BERLIN, &session, &["energy valley 29 01:30:00–29 03:30:00 6.0000 × 0.50000 = 3.00"]);
 }
 
 #[test]
@@ -247,12 +193,24 @@ fn a_clock_that_changes_by_half_an_hour_and_one_that_is_off_by_a_quarter_cut_whe
     let session = usage(&[("2026-04-04T14:30:00Z", "0"), ("2026-04-04T16:00:00Z", "3")]);
     let lines =
         ["energy valley 05 01:30:00–05 02:00:00 2.0000 × 0.50000 = 1.00", "energy peak 05 02:00:00–05 02:30:00 1.0000 × 2.00000 = 2.00"];
-    bills(&night(), "Australia/Lord_Howe", &session, &lines);
+    is_billed(&night(), "Australia/Lord_Howe", &session, &lines);
     // Nepal is 5 h 45 min ahead.
     let session = usage(&[("2026-04-04T20:00:00Z", "0"), ("2026-04-04T20:30:00Z", "2")]);
     let lines =
         ["energy valley 05 01:45:00–05 02:00:00 1.0000 × 0.50000 = 0.50", "energy peak 05 02:00:00–05 02:15:00 1.0000 × 2.00000 = 2.00"];
-    bills(&night(), "Asia/Kathmandu", &session, &lines);
+    is_billed(&night(), "Asia/Kathmandu", &session, &lines);
+}
+
+#[test]
+fn a_change_of_the_clock_within_a_half_hour_ends_it() {
+    // In Chatham the clock goes forward from 02:45 to 03:45: sharp 02:30 lasts a quarter of an hour.
+    let session = usage(&[("2026-09-26T13:30:00Z", "0"), ("2026-09-26T14:30:00Z", "4")]);
+    let lines = [
+        "energy peak 27 02:15:00–27 02:30:00 1.0000 × 2.00000 = 2.00",
+        "energy sharp 27 02:30:00–27 03:45:00 1.0000 × 3.00000 = 3.00",
+        "energy valley 27 03:45:00–27 04:15:00 2.0000 × 0.50000 = 1.00",
+    ];
+    is_billed(&night(), "Pacific/Chatham", &session, &lines);
 }
 
 #[test]
@@ -264,7 +222,7 @@ fn a_day_without_a_midnight_begins_at_one() {
     let session = usage(&[("2026-03-28T21:00:00Z", "0"), ("2026-03-28T23:00:00Z", "2")]);
     let lines =
         ["energy flat 28 23:00:00–29 01:00:00 1.0000 × 1.00000 = 1.00", "energy flat 29 01:00:00–29 02:00:00 1.0000 × 0.50000 = 0.50"];
-    bills(&tariff, "Asia/Beirut", &session, &lines);
+    is_billed(&tariff, "Asia/Beirut", &session, &lines);
 }
 
 #[test]
@@ -274,14 +232,14 @@ fn idle_minutes_count_after_the_grace_time_and_never_as_charging() {
         .unwrap();
     let lines =
         ["energy flat 02 08:00:00–02 09:00:00 10.0000 × 1.00000 = 10.00", "idle - 02 09:15:00–02 09:45:30 30.5000 × 0.50000 = 15.25"];
-    bills(&with_idle("0.5", 15, None), SHANGHAI, &session, &lines);
+    is_billed(&with_idle("0.5", 15, None), SHANGHAI, &session, &lines);
 }
 
 #[test]
 fn idle_time_within_the_grace_time_costs_nothing() {
     let session = usage(&[("2026-03-02T08:00:00+08:00", "0"), ("2026-03-02T09:00:00+08:00", "0")]);
     for unplugged in ["2026-03-02T08:30:00+08:00", "2026-03-02T09:00:00+08:00", "2026-03-02T09:15:00+08:00"] {
-        bills(&with_idle("0.5", 15, None), SHANGHAI, &session.clone().idle_until(at(unplugged)).unwrap(), &[]);
+        is_billed(&with_idle("0.5", 15, None), SHANGHAI, &session.clone().idle_until(at(unplugged)).unwrap(), &[]);
     }
 }
 
@@ -298,7 +256,7 @@ fn idle_time_never_costs_more_than_its_most_and_the_rule_says_so() {
 #[test]
 fn a_tariff_without_an_idle_fee_bills_no_idle_time() {
     let session = usage(&[("2026-03-02T08:00:00Z", "0"), ("2026-03-02T09:00:00Z", "0")]).idle_until(at("2026-03-03T09:00:00Z")).unwrap();
-    bills(&flat("1"), SHANGHAI, &session, &[]);
+    is_billed(&flat("1"), SHANGHAI, &session, &[]);
 }
 
 #[test]
