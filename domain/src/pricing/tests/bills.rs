@@ -241,6 +241,7 @@ fn idle_time_within_the_grace_time_costs_nothing() {
     for unplugged in ["2026-03-02T08:30:00+08:00", "2026-03-02T09:00:00+08:00", "2026-03-02T09:15:00+08:00"] {
         is_billed(&with_idle("0.5", 15, None), SHANGHAI, &session.clone().idle_until(at(unplugged)).unwrap(), &[]);
     }
+    assert_eq!(session.idle_until(at("2026-03-02T08:30:00+08:00")).unwrap().idle(), None);
 }
 
 #[test]
