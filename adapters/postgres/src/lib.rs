@@ -1,1 +1,20 @@
 //! The read models in PostgreSQL: builds, checkpoints, views and queries.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`connect`] | the pools, and everything that is missing on the server made |
+//! | [`schema`] | tables of builds from the projections' row types |
+//! | [`cells`] | cells to parameters, columns to cells |
+//! | [`store`] | the projections' port: builds, rows and checkpoint in one transaction |
+//!
+//! Nothing here knows what a read model means, and nothing here is the truth: drop the database, and it comes back from the log.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod cells;
+pub mod connect;
+mod error;
+pub mod schema;
+pub mod store;
+
+pub use connect::{ReadModels, Settings};

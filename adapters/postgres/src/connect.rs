@@ -1,0 +1,184 @@
+//! The pools, and everything that is missing on the server: the database itself, the schemas, the registry.
+//!
+//! Two pools, so that queries never wait for projectors nor projectors for queries. Commits do not wait for the disk: after a crash of
+//! the server, rows and checkpoint go back together, and the log brings them forward again.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use projections::port::ReadStoreError;
+use tokio::sync::Mutex;
+use tokio_postgres::{Config, NoTls};
+use tracing::info;
+
+use crate::error;
+
+mod migrations {
+    refinery::embed_migrations!("../../schemas/sql");
+}
+
+/// Serialises what makes schemas and builds, between processes too.
+pub(crate) const SCHEMA_LOCK: i64 = 0x6368_6c65_6467; // "chledg"
+
+/// How the read models' database is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Connections for queries.
+    pub query_connections_max: usize,
+    /// Connections for projectors.
+    pub projector_connections_max: usize,
+    /// A query that takes longer is cut off.
+    pub query_timeout: Duration,
+    /// A projector's statement that takes longer is cut off, and tried again.
+    pub projector_timeout: Duration,
+    /// How long a free connection is waited for.
+    pub wait_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            query_connections_max: 16,
+            projector_connections_max: 8,
+            query_timeout: Duration::from_secs(5),
+            projector_timeout: Duration::from_secs(120),
+            wait_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The read models' database.
+pub struct ReadModels {
+    config: Config,
+    pub(crate) queries: Pool,
+    pub(crate) projectors: Pool,
+    is_ready: Mutex<bool>,
+}
+
+impl ReadModels {
+    /// Takes `postgres://user@host/database`. Connects when it is first needed: a server that is down is not an error yet.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn new(url: &str, settings: Settings) -> Result<ReadModels, ReadStoreError> {
+        let mut config = Config::from_str(url).map_err(|error| {
+            // The URL may hold a password: what is wrong with it is said, it is not.
+            ReadStoreError::Refused { reason: format!("CHARGELEDGER_DATABASE_URL cannot be read: {error}") }
+        })?;
+        config.application_name("chargeledger").connect_timeout(Duration::from_secs(5));
+        if config.get_user().is_none() {
+            config.user("postgres");
+        }
+        let queries = pool(&config, settings.query_connections_max, settings.query_timeout, settings.wait_timeout)?;
+        // A projector that waits for a connection is only late.
+        let projectors = pool(&config, settings.projector_connections_max, settings.projector_timeout, Duration::from_secs(300))?;
+        Ok(ReadModels { config, queries, projectors, is_ready: Mutex::new(false) })
+    }
+
+    /// A connection for queries.
+    pub(crate) async fn query_client(&self) -> Result<Object, ReadStoreError> {
+        self.queries.get().await.map_err(|error| error::pool(&error))
+    }
+
+    /// A connection for projectors.
+    pub(crate) async fn projector_client(&self) -> Result<Object, ReadStoreError> {
+        self.projectors.get().await.map_err(|error| error::pool(&error))
+    }
+
+    /// Whether the server answers, for readiness.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), ReadStoreError> {
+        let client = self.query_client().await?;
+        client.simple_query("SELECT 1").await.map(|_| ()).map_err(|error| error::database(&error))
+    }
+
+    /// Makes the database, the schemas and the registry, if they are missing.
+    ///
+    /// # Errors
+    /// When the server is down, or the role may not.
+    pub async fn prepare(&self) -> Result<(), ReadStoreError> {
+        let mut ready = self.is_ready.lock().await;
+        if *ready {
+            return Ok(());
+        }
+        match self.projector_client().await {
+            Err(ReadStoreError::Missing { .. }) => self.create_database().await?,
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        self.migrate().await?;
+        *ready = true;
+        Ok(())
+    }
+
+    /// The next [`ReadModels::prepare`] looks again.
+    pub(crate) async fn forget(&self) {
+        *self.is_ready.lock().await = false;
+    }
+
+    async fn migrate(&self) -> Result<(), ReadStoreError> {
+        let mut client = self.projector_client().await?;
+        let lock = |sql: &'static str| sql;
+        client.execute(lock("SELECT pg_advisory_lock($1)"), &[&SCHEMA_LOCK]).await.map_err(|error| error::database(&error))?;
+        let history =
+            client.query_one("SELECT to_regclass('build.registry') IS NULL", &[]).await.map_err(|error| error::database(&error))?;
+        if history.get::<_, bool>(0) {
+            // Schemas were dropped under a history that says they are there: the views are derived, so they are simply made again.
+            client.batch_execute("DROP TABLE IF EXISTS public.chargeledger_migrations").await.map_err(|error| error::database(&error))?;
+        }
+        let mut runner = migrations::migrations::runner();
+        runner.set_migration_table_name("chargeledger_migrations");
+        let report = runner.run_async(&mut **client.as_mut()).await;
+        client.execute(lock("SELECT pg_advisory_unlock($1)"), &[&SCHEMA_LOCK]).await.map_err(|error| error::database(&error))?;
+        match report {
+            Ok(report) if report.applied_migrations().is_empty() => Ok(()),
+            Ok(report) => {
+                info!(migrations = report.applied_migrations().len(), "the read models' schema is up to date");
+                Ok(())
+            }
+            Err(error) => Err(ReadStoreError::Unavailable { reason: format!("the read models' schema cannot be made: {error}") }),
+        }
+    }
+
+    async fn create_database(&self) -> Result<(), ReadStoreError> {
+        let Some(name) = self.config.get_dbname() else { return Ok(()) };
+        let mut config = self.config.clone();
+        config.dbname("postgres");
+        let (client, connection) = config.connect(NoTls).await.map_err(|error| error::database(&error))?;
+        let connection = tokio::spawn(connection);
+        let quoted = name.replace('"', "\"\"");
+        let created = client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await;
+        drop(client);
+        connection.abort();
+        match created {
+            Ok(()) => {
+                info!(database = name, "made the read models' database");
+                Ok(())
+            }
+            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::DUPLICATE_DATABASE) => Ok(()),
+            Err(error) => Err(ReadStoreError::Unavailable {
+                reason: format!("the database \"{name}\" is missing and cannot be made: {}", error::database(&error)),
+            }),
+        }
+    }
+}
+
+fn pool(config: &Config, connections_max: usize, timeout: Duration, wait: Duration) -> Result<Pool, ReadStoreError> {
+    let mut config = config.clone();
+    let given = config.get_options().unwrap_or_default().to_owned();
+    config.options(format!(
+        "{given} -c synchronous_commit=off -c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+        timeout.as_millis()
+    ));
+    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    Pool::builder(manager)
+        .max_size(connections_max.max(1))
+        .wait_timeout(Some(wait))
+        .create_timeout(Some(Duration::from_secs(10)))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| ReadStoreError::Unavailable { reason: error.to_string() })
+}

@@ -1,0 +1,47 @@
+//! PostgreSQL's errors as the port's: what may be tried again, what is gone, and what is refused for good.
+
+use deadpool_postgres::PoolError;
+use projections::port::ReadStoreError;
+use tokio_postgres::error::SqlState;
+
+/// Codes after which the tables have to be made again.
+const MISSING: &[&SqlState] = &[&SqlState::UNDEFINED_TABLE, &SqlState::INVALID_SCHEMA_NAME, &SqlState::INVALID_CATALOG_NAME];
+
+/// Classes whose errors come from the values that were given: trying again will not help.
+const REFUSED: &[&str] = &["21", "22", "23", "42", "54"];
+
+pub(crate) fn database(error: &tokio_postgres::Error) -> ReadStoreError {
+    let reason = describe(error);
+    match error.code() {
+        Some(code) if MISSING.contains(&code) => ReadStoreError::Missing { reason },
+        Some(code) if REFUSED.iter().any(|class| code.code().starts_with(class)) => ReadStoreError::Refused { reason },
+        // A value that the driver cannot send is the caller's fault; a broken connection is not.
+        None if !error.is_closed() && reason.contains("serializing parameter") => ReadStoreError::Refused { reason },
+        Some(_) | None => ReadStoreError::Unavailable { reason },
+    }
+}
+
+pub(crate) fn pool(error: &PoolError) -> ReadStoreError {
+    match error {
+        PoolError::Backend(error) => database(error),
+        other => ReadStoreError::Unavailable { reason: other.to_string() },
+    }
+}
+
+fn describe(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(
+        || {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            text
+        },
+        |error| match error.detail() {
+            Some(detail) => format!("{} ({detail})", error.message()),
+            None => error.message().to_owned(),
+        },
+    )
+}

@@ -1,0 +1,105 @@
+//! The tables of builds, as SQL, from the projections' row types.
+//!
+//! Only names that the row types declare come into the text; nothing that anybody sends does.
+
+use std::fmt::Write as _;
+
+use projections::table::{Search, Table};
+use projections::value::ColumnType;
+
+/// The type's name in SQL.
+#[must_use]
+pub fn sql_type(column_type: ColumnType) -> String {
+    match column_type {
+        ColumnType::Uuid => "uuid".to_owned(),
+        ColumnType::Text => "text".to_owned(),
+        ColumnType::Decimal { precision, scale } => format!("numeric({precision},{scale})"),
+        ColumnType::Int => "bigint".to_owned(),
+        ColumnType::Float => "double precision".to_owned(),
+        ColumnType::Bool => "boolean".to_owned(),
+        ColumnType::Timestamp => "timestamptz".to_owned(),
+        ColumnType::Date => "date".to_owned(),
+        ColumnType::Json => "jsonb".to_owned(),
+    }
+}
+
+/// The type's name as the element of an array parameter.
+pub(crate) fn array_type(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Uuid => "uuid[]",
+        ColumnType::Text => "text[]",
+        ColumnType::Decimal { .. } => "numeric[]",
+        ColumnType::Int => "bigint[]",
+        ColumnType::Float => "double precision[]",
+        ColumnType::Bool => "boolean[]",
+        ColumnType::Timestamp => "timestamptz[]",
+        ColumnType::Date => "date[]",
+        ColumnType::Json => "jsonb[]",
+    }
+}
+
+/// The words of a row, as the index and the search see them.
+pub(crate) fn words_expression(columns: &[&str]) -> String {
+    let parts: Vec<String> = columns.iter().map(|column| format!("coalesce({column}, '')")).collect();
+    format!("to_tsvector('simple', {})", parts.join(" || ' ' || "))
+}
+
+/// Makes the table of a build. `build` is the table's name without its schema.
+#[must_use]
+pub fn create_table(table: &Table, build: &str) -> String {
+    let mut sql = format!("CREATE TABLE build.{build} (\n");
+    for column in table.columns {
+        let null = if column.nullable { "" } else { " NOT NULL" };
+        let _ = writeln!(sql, "    {} {}{null},", column.name, sql_type(column.column_type));
+    }
+    let key: Vec<&str> = table.key().iter().map(|column| column.name).collect();
+    let _ = writeln!(sql, "    CONSTRAINT {build}_key PRIMARY KEY ({})\n) WITH (fillfactor = 85);", key.join(", "));
+    sql
+}
+
+/// Makes the indexes of a build's table.
+#[must_use]
+pub fn create_indexes(table: &Table, build: &str) -> String {
+    let mut sql = String::new();
+    for index in table.indexes {
+        // The key at the end gives pages a stable order out of the same index.
+        let rest = table.key().iter().map(|column| column.name).filter(|name| !index.columns.contains(name));
+        let columns: Vec<&str> = index.columns.iter().copied().chain(rest).collect();
+        let _ = writeln!(sql, "CREATE INDEX {build}_{} ON build.{build} ({});", index.columns.join("_"), columns.join(", "));
+    }
+    if let Search::Words(columns) = table.search {
+        let _ = writeln!(sql, "CREATE INDEX {build}_words ON build.{build} USING gin (({}));", words_expression(columns));
+    }
+    sql
+}
+
+/// Says what the table and its columns mean, for whoever looks with psql.
+#[must_use]
+pub fn comments(table: &Table, build: &str) -> String {
+    let quoted = |text: &str| text.trim().replace('\'', "''");
+    let mut sql = format!("COMMENT ON TABLE build.{build} IS '{}';\n", quoted(table.doc));
+    for column in table.columns {
+        let _ = writeln!(sql, "COMMENT ON COLUMN build.{build}.{} IS '{}';", column.name, quoted(column.doc));
+    }
+    sql
+}
+
+/// Puts a build behind its view. The columns may have changed, so the view is made anew.
+#[must_use]
+pub fn replace_view(table: &Table, build: &str) -> String {
+    let name = table.name;
+    format!("DROP VIEW IF EXISTS read.{name};\nCREATE VIEW read.{name} AS SELECT * FROM build.{build};\n")
+}
+
+/// All of it for the first build: what `schemas/sql/read_models.sql` shows.
+#[must_use]
+pub fn first_build(table: &Table) -> String {
+    let build = format!("{}__b1", table.name);
+    [create_table(table, &build), create_indexes(table, &build), comments(table, &build), replace_view(table, &build)].concat()
+}
+
+/// What a build's table looks like, to tell whether one that is there fits. Meanings may change; columns and indexes may not.
+#[must_use]
+pub fn shape(table: &Table) -> String {
+    [create_table(table, "t"), create_indexes(table, "t")].concat()
+}

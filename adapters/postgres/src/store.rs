@@ -1,0 +1,300 @@
+//! The projections' port: builds are made and found, rows loaded, and rows and checkpoint written in one transaction.
+
+use async_trait::async_trait;
+use domain::ids::EventId;
+use domain::log::Position;
+use projections::fold::Definition;
+use projections::port::{Batch, Build, BuildState, Counted, Halt, ReadStore, ReadStoreError};
+use projections::table::{ColumnShape, Table};
+use projections::value::Value;
+use tokio_postgres::types::Json;
+use tokio_postgres::{GenericClient, Row};
+use tracing::info;
+use uuid::Uuid;
+
+use crate::cells::{Parameter, array, cells};
+use crate::connect::{ReadModels, SCHEMA_LOCK};
+use crate::error::database;
+use crate::schema;
+
+const BUILD_COLUMNS: &str = "name, number, version, state, position, last_event, applied, ignored, quarantined, halt";
+
+#[async_trait]
+impl ReadStore for ReadModels {
+    async fn open(&self, definition: &Definition) -> Result<Build, ReadStoreError> {
+        self.prepare().await?;
+        let opened = self.open_build(definition).await;
+        if let Err(ReadStoreError::Missing { .. }) = opened {
+            self.forget().await;
+        }
+        opened
+    }
+
+    async fn load(&self, definition: &Definition, build: &Build, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, ReadStoreError> {
+        let table = definition.table;
+        let client = self.projector_client().await?;
+        let statement = client.prepare_cached(&select_by_keys(table, &build.table_name())).await.map_err(|error| self.failed(&error))?;
+        let parameters = arrays(table.key(), keys);
+        let rows = client.query(&statement, &borrowed(&parameters)).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(|row| cells(row, table.columns).map_err(|error| self.failed(&error))).collect()
+    }
+
+    async fn commit(&self, definition: &Definition, build: &Build, batch: &Batch) -> Result<(), ReadStoreError> {
+        let (table, name) = (definition.table, build.table_name());
+        let mut client = self.projector_client().await?;
+        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+        // The checkpoint first: its row is the lock that a second projector waits at, and finds the checkpoint moved.
+        let moved = transaction
+            .prepare_cached(
+                "UPDATE build.registry SET position = $4, last_event = coalesce($5, last_event), applied = applied + $6, ignored = ignored + $7, \
+                 quarantined = quarantined + $8, halt = NULL, updated_at = now() WHERE name = $1 AND number = $2 AND position = $3",
+            )
+            .await
+            .map_err(|error| self.failed(&error))?;
+        let counted = &batch.counted;
+        let rows = transaction
+            .execute(
+                &moved,
+                &[
+                    &build.name,
+                    &build.number,
+                    &bigint(batch.from.0),
+                    &bigint(batch.to.0),
+                    &batch.last_event.map(|id| id.0),
+                    &bigint(counted.applied),
+                    &bigint(counted.ignored),
+                    &bigint(counted.quarantined),
+                ],
+            )
+            .await
+            .map_err(|error| self.failed(&error))?;
+        if rows != 1 {
+            return Err(ReadStoreError::Superseded { build: name, from: batch.from });
+        }
+        let changes = &batch.changes;
+        let writes = [
+            (delete_by_keys(table, &name), table.key(), &changes.deletes),
+            (upsert(table, &name), table.columns, &changes.upserts),
+            (insert(table, &name), table.columns, &changes.appends),
+        ];
+        for (sql, columns, rows) in writes {
+            if rows.is_empty() {
+                continue;
+            }
+            let statement = transaction.prepare_cached(&sql).await.map_err(|error| self.failed(&error))?;
+            let parameters = arrays(columns, rows);
+            transaction.execute(&statement, &borrowed(&parameters)).await.map_err(|error| self.failed(&error))?;
+        }
+        transaction.commit().await.map_err(|error| self.failed(&error))
+    }
+
+    async fn note_halt(&self, build: &Build, halt: Option<&Halt>) -> Result<(), ReadStoreError> {
+        let client = self.projector_client().await?;
+        let sql = "UPDATE build.registry SET halt = $3, updated_at = now() WHERE name = $1 AND number = $2";
+        client.execute(sql, &[&build.name, &build.number, &halt.map(Json)]).await.map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    async fn serve(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError> {
+        let mut client = self.projector_client().await?;
+        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+        lock(&*transaction).await?;
+        let serve = format!(
+            "UPDATE build.registry SET state = 'retired', updated_at = now() WHERE name = '{0}' AND state = 'serving' AND number <> {1};
+             UPDATE build.registry SET state = 'serving', updated_at = now() WHERE name = '{0}' AND number = {1};\n{2}",
+            definition.name,
+            build.number,
+            schema::replace_view(definition.table, &build.table_name())
+        );
+        transaction.batch_execute(&serve).await.map_err(|error| self.failed(&error))?;
+        transaction.commit().await.map_err(|error| self.failed(&error))?;
+        info!(projection = definition.name, build = build.number, "the view shows another build");
+        Ok(())
+    }
+
+    async fn builds(&self) -> Result<Vec<Build>, ReadStoreError> {
+        let client = self.query_client().await?;
+        let sql = format!("SELECT {BUILD_COLUMNS} FROM build.registry ORDER BY name, number");
+        let rows = client.query(&sql, &[]).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(|row| read_build(row).map_err(|error| self.failed(&error))).collect()
+    }
+}
+
+impl ReadModels {
+    pub(crate) fn failed(&self, error: &tokio_postgres::Error) -> ReadStoreError {
+        database(error)
+    }
+
+    /// All rows of a build, sorted by key: for tests and small tables, not for pages.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn rows(&self, definition: &Definition, build: &Build) -> Result<Vec<Vec<Value>>, ReadStoreError> {
+        let client = self.projector_client().await?;
+        let (columns, key) = (names(definition.table.columns), names(definition.table.key()));
+        let sql = format!("SELECT {columns} FROM build.{} ORDER BY {key}", build.table_name());
+        let rows = client.query(&sql, &[]).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(|row| cells(row, definition.table.columns).map_err(|error| self.failed(&error))).collect()
+    }
+
+    /// Finds the build of this version, or makes one: the first one serves at once, a later one when it has caught up.
+    async fn open_build(&self, definition: &Definition) -> Result<Build, ReadStoreError> {
+        let mut client = self.projector_client().await?;
+        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+        lock(&*transaction).await?;
+        let shape = schema::shape(definition.table);
+        // A build whose table somebody dropped is gone.
+        let gone = "DELETE FROM build.registry WHERE name = $1 AND to_regclass(format('build.%I', name || '__b' || number)) IS NULL";
+        transaction.execute(gone, &[&definition.name]).await.map_err(|error| self.failed(&error))?;
+        let sql = format!("SELECT {BUILD_COLUMNS}, shape FROM build.registry WHERE name = $1");
+        let rows = transaction.query(&sql, &[&definition.name]).await.map_err(|error| self.failed(&error))?;
+        let mut builds = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let build = read_build(row).map_err(|error| self.failed(&error))?;
+            builds.push((build, row.get::<_, String>("shape") == shape));
+        }
+        let fits = |(build, same_shape): &&(Build, bool)| build.version == definition.version && *same_shape;
+        let rank = |build: &Build| match build.state {
+            BuildState::Serving => 2,
+            BuildState::Filling => 1,
+            BuildState::Retired => 0,
+        };
+        let found = builds.iter().filter(fits).max_by_key(|(build, _)| (rank(build), build.number)).map(|(build, _)| build.clone());
+        let build = match found {
+            Some(build) => build,
+            None => {
+                let number = builds.iter().map(|(build, _)| build.number).max().unwrap_or(0) + 1;
+                let first = !builds.iter().any(|(build, _)| build.state == BuildState::Serving);
+                let state = if first { BuildState::Serving } else { BuildState::Filling };
+                let build = Build {
+                    name: definition.name.to_owned(),
+                    number,
+                    version: definition.version,
+                    state,
+                    position: Position(0),
+                    last_event: None,
+                    counted: Counted::default(),
+                    halt: None,
+                };
+                make_build(&*transaction, definition, &build, &shape).await?;
+                build
+            }
+        };
+        if build.state == BuildState::Serving {
+            ensure_view(&*transaction, definition.table, &build).await?;
+        }
+        transaction.commit().await.map_err(|error| self.failed(&error))?;
+        Ok(build)
+    }
+}
+
+async fn lock(client: &impl GenericClient) -> Result<(), ReadStoreError> {
+    client.execute("SELECT pg_advisory_xact_lock($1)", &[&SCHEMA_LOCK]).await.map(|_| ()).map_err(|error| database(&error))
+}
+
+async fn make_build(client: &impl GenericClient, definition: &Definition, build: &Build, shape: &str) -> Result<(), ReadStoreError> {
+    let (table, name) = (definition.table, build.table_name());
+    // A table that no registry knows is left over from one that was dropped.
+    let ddl = [
+        format!("DROP TABLE IF EXISTS build.{name} CASCADE;\n"),
+        schema::create_table(table, &name),
+        schema::create_indexes(table, &name),
+        schema::comments(table, &name),
+    ];
+    client.batch_execute(&ddl.concat()).await.map_err(|error| database(&error))?;
+    let sql = "INSERT INTO build.registry (name, number, version, shape, state) VALUES ($1, $2, $3, $4, $5)";
+    client
+        .execute(sql, &[&build.name, &build.number, &i64::from(build.version), &shape, &state_word(build.state)])
+        .await
+        .map_err(|error| database(&error))?;
+    info!(projection = build.name, build = build.number, version = build.version, "made a build");
+    Ok(())
+}
+
+async fn ensure_view(client: &impl GenericClient, table: &Table, build: &Build) -> Result<(), ReadStoreError> {
+    let sql = "SELECT to_regclass(format('read.%I', $1::text)) IS NULL";
+    let missing = client.query_one(sql, &[&table.name]).await.map_err(|error| database(&error))?;
+    if missing.get::<_, bool>(0) {
+        client.batch_execute(&schema::replace_view(table, &build.table_name())).await.map_err(|error| database(&error))?;
+    }
+    Ok(())
+}
+
+fn read_build(row: &Row) -> Result<Build, tokio_postgres::Error> {
+    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+    let state = match row.try_get::<_, String>("state")?.as_str() {
+        "serving" => BuildState::Serving,
+        "filling" => BuildState::Filling,
+        _ => BuildState::Retired,
+    };
+    Ok(Build {
+        name: row.try_get("name")?,
+        number: row.try_get("number")?,
+        version: u32::try_from(row.try_get::<_, i64>("version")?).unwrap_or(0),
+        state,
+        position: Position(unsigned(row.try_get("position")?)),
+        last_event: row.try_get::<_, Option<Uuid>>("last_event")?.map(EventId),
+        counted: Counted {
+            applied: unsigned(row.try_get("applied")?),
+            ignored: unsigned(row.try_get("ignored")?),
+            quarantined: unsigned(row.try_get("quarantined")?),
+        },
+        halt: row.try_get::<_, Option<Json<Halt>>>("halt")?.map(|Json(halt)| halt),
+    })
+}
+
+const fn state_word(state: BuildState) -> &'static str {
+    match state {
+        BuildState::Filling => "filling",
+        BuildState::Serving => "serving",
+        BuildState::Retired => "retired",
+    }
+}
+
+/// Positions and counts stay far below 2^63.
+fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn arrays<'a>(columns: &[ColumnShape], rows: &'a [Vec<Value>]) -> Vec<Parameter<'a>> {
+    let column =
+        |(at, column): (usize, &ColumnShape)| array(column.column_type, rows.iter().map(move |row| row.get(at).unwrap_or(&Value::Null)));
+    columns.iter().enumerate().map(column).collect()
+}
+
+pub(crate) fn borrowed<'a>(parameters: &'a [Parameter<'_>]) -> Vec<&'a (dyn tokio_postgres::types::ToSql + Sync)> {
+    parameters.iter().map(|parameter| &**parameter as &(dyn tokio_postgres::types::ToSql + Sync)).collect()
+}
+
+fn names(columns: &[ColumnShape]) -> String {
+    columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
+}
+
+/// `UNNEST($1::uuid[], $2::text[]) AS k(a, b)`.
+fn unnest(columns: &[ColumnShape]) -> String {
+    let parameter = |(at, column): (usize, &ColumnShape)| format!("${}::{}", at + 1, schema::array_type(column.column_type));
+    let parameters: Vec<String> = columns.iter().enumerate().map(parameter).collect();
+    format!("UNNEST({}) AS k({})", parameters.join(", "), names(columns))
+}
+
+fn on_key(table: &Table) -> String {
+    table.key().iter().map(|column| format!("t.{0} = k.{0}", column.name)).collect::<Vec<_>>().join(" AND ")
+}
+
+fn select_by_keys(table: &Table, build: &str) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|column| format!("t.{}", column.name)).collect();
+    format!("SELECT {} FROM {} JOIN build.{build} t ON {}", columns.join(", "), unnest(table.key()), on_key(table))
+}
+
+fn delete_by_keys(table: &Table, build: &str) -> String {
+    format!("DELETE FROM build.{build} t USING {} WHERE {}", unnest(table.key()), on_key(table))
+}
+
+fn insert(table: &Table, build: &str) -> String {
+    format!("INSERT INTO build.{build} ({}) SELECT * FROM {}", names(table.columns), unnest(table.columns))
+}
+
+fn upsert(table: &Table, build: &str) -> String {
+    let set: Vec<String> = table.columns.iter().skip(table.key_count).map(|column| format!("{0} = EXCLUDED.{0}", column.name)).collect();
+    let action = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
+    format!("{} ON CONFLICT ({}) DO {action}", insert(table, build), names(table.key()))
+}

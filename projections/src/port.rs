@@ -1,0 +1,170 @@
+//! The port of the database that keeps the read models: builds, their rows, their checkpoints.
+//!
+//! Rows and checkpoint commit together; the checkpoint moves by compare-and-set. Nothing here rebuilds: a build is a number, so
+//! that a second one can be filled beside the one that serves.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use domain::ids::EventId;
+use domain::log::Position;
+
+use crate::fold::{Changes, Definition};
+use crate::value::Value;
+
+/// What a build is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildState {
+    /// Being filled beside the one that serves.
+    Filling,
+    /// Behind the view in schema `read`.
+    Serving,
+    /// Served before; kept for the way back.
+    Retired,
+}
+
+/// What became of the ledger's events up to the checkpoint: together they are all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counted {
+    /// Handled.
+    pub applied: u64,
+    /// Of types that the projection does not handle.
+    pub ignored: u64,
+    /// Stepped over by an operator's decision.
+    pub quarantined: u64,
+}
+
+impl Counted {
+    /// All of them.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.applied + self.ignored + self.quarantined
+    }
+}
+
+/// An event that a projection cannot apply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Halt {
+    /// Where.
+    pub position: Position,
+    /// Which.
+    pub event_id: EventId,
+    /// Its stored name.
+    pub event_type: String,
+    /// Its stream.
+    pub stream: String,
+    /// What is the matter.
+    pub error: String,
+    /// What the event says.
+    pub event: serde_json::Value,
+}
+
+/// One build of a projection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// The projection.
+    pub name: String,
+    /// Counts up with each build of the projection.
+    pub number: i64,
+    /// The version of the fold that fills it.
+    pub version: u32,
+    /// What it is for.
+    pub state: BuildState,
+    /// How far it has got: the rows hold exactly the events up to here.
+    pub position: Position,
+    /// The last event up to there. Another event in that place means another ledger.
+    pub last_event: Option<EventId>,
+    /// What became of the events.
+    pub counted: Counted,
+    /// Why it stands still, if it does.
+    pub halt: Option<Halt>,
+}
+
+impl Build {
+    /// The name of its table.
+    #[must_use]
+    pub fn table_name(&self) -> String {
+        format!("{}__b{}", self.name, self.number)
+    }
+}
+
+/// What a projector writes at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Where the build has to stand.
+    pub from: Position,
+    /// Where it will stand.
+    pub to: Position,
+    /// The last event of the batch, if it has any: a stretch of the log may be empty.
+    pub last_event: Option<EventId>,
+    /// What happens to its rows.
+    pub changes: Changes,
+    /// What became of the events, to be added.
+    pub counted: Counted,
+}
+
+/// Why the read models' database did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadStoreError {
+    /// Not now: nothing was written. Wait and try again.
+    #[error("the read models' database is unavailable: {reason}")]
+    Unavailable {
+        /// What is the matter.
+        reason: String,
+    },
+    /// The build does not stand where the batch begins, or is gone: another projector was faster, or somebody dropped it.
+    #[error("build {build} no longer stands at {from}")]
+    Superseded {
+        /// The build's table.
+        build: String,
+        /// Where it should have stood.
+        from: Position,
+    },
+    /// The tables are not there any more.
+    #[error("the read models' tables are missing: {reason}")]
+    Missing {
+        /// Which, as the database says it.
+        reason: String,
+    },
+    /// The database does not take these rows. Trying again will not help.
+    #[error("the read models' database refuses: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ReadStoreError {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            ReadStoreError::Unavailable { .. } | ReadStoreError::Superseded { .. } | ReadStoreError::Missing { .. } => true,
+            ReadStoreError::Refused { .. } => false,
+        }
+    }
+}
+
+/// The database that keeps the read models.
+#[async_trait]
+pub trait ReadStore: Send + Sync + 'static {
+    /// Makes whatever is missing (database, schemas, registry, the build's tables, the view) and says which build to write on:
+    /// the one of this version, made and numbered if there is none.
+    async fn open(&self, definition: &Definition) -> Result<Build, ReadStoreError>;
+
+    /// The rows under these keys, those that are there.
+    async fn load(&self, definition: &Definition, build: &Build, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, ReadStoreError>;
+
+    /// Writes the rows and moves the checkpoint, all or nothing.
+    async fn commit(&self, definition: &Definition, build: &Build, batch: &Batch) -> Result<(), ReadStoreError>;
+
+    /// Notes why a build stands still, or that it does so no longer.
+    async fn note_halt(&self, build: &Build, halt: Option<&Halt>) -> Result<(), ReadStoreError>;
+
+    /// Puts a build behind its view; the one before it is retired. One transaction.
+    async fn serve(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError>;
+
+    /// Every build there is.
+    async fn builds(&self) -> Result<Vec<Build>, ReadStoreError>;
+}
