@@ -23,10 +23,10 @@ pub fn all() -> Vec<Event> {
 fn users() -> Vec<UserEvent> {
     let user_id = who::user();
     let sealed = |text: &str| Sealed { sealed: text.to_owned() };
-    let phone = sealed("FBUWFxgZGhscHR4fICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj9A");
+    let phone = sealed("1415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f40");
     let phone_lookup = LookupHash("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned());
-    let name = Some(sealed("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXI="));
-    let plate = Some(sealed("c3R1dnd4eXowMTIzNDU2Nzg5QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="));
+    let name = Some(sealed("4142434445464748494a4b4c4d4e4f505152535455565758595a6162636465666768696a6b6c6d6e6f707172"));
+    let plate = Some(sealed("737475767778797a303132333435363738394142434445464748494a4b4c4d4e4f505152535455565758595a"));
     let (lookup, new_phone) = (phone_lookup.clone(), phone.clone());
     vec![
         UserEvent::Registered { user_id, phone, phone_lookup, name: name.clone(), plate: plate.clone() },

@@ -1,6 +1,7 @@
 //! Sessions.
 
 use domain::event::Event;
+use domain::payment::Channel;
 use domain::session::{
     DisputeReason, MeterReading, Oddity, PaymentMode, RefusalReason, SessionEvent, SessionRefs, StopReason, TransactionRecord,
 };
@@ -26,7 +27,7 @@ fn refs() -> SessionRefs {
 }
 
 fn mode() -> PaymentMode {
-    PaymentMode::Prepaid { payment_id: who::payment(), amount: of("50.00") }
+    PaymentMode::Prepaid { payment_id: who::payment(), amount: of("50.00"), channel: Channel::Sandbox }
 }
 
 fn meter(register: &str, read_at: &str) -> MeterReading {
