@@ -217,6 +217,7 @@ mod tests {
 
     use super::*;
     use crate::ids::PileId;
+    use crate::payment::Channel;
     use crate::session::{Oddity, PaymentMode, SessionRefs, StopReason, TransactionRecord};
     use crate::testing::{at, id};
 
@@ -253,7 +254,7 @@ mod tests {
     #[test]
     fn an_event_reads_back_as_it_was_written() {
         // A tagged value inside the event is read through a buffer that forgets the format: ids in it must come back all the same.
-        let mode = PaymentMode::Prepaid { payment_id: id(5), amount: "50.00".parse().unwrap() };
+        let mode = PaymentMode::Prepaid { payment_id: id(5), amount: "50.00".parse().unwrap(), channel: Channel::Sandbox };
         for event in [record_accepted(), SessionEvent::StartTimedOut { refs: refs(), mode }.into()] {
             let (name, version, payload) = event.encode();
             assert_eq!(name.as_str(), event.name());

@@ -61,49 +61,43 @@ fn every_sample_fits_its_schema() {
 
 #[test]
 fn the_newest_schema_of_every_event_is_committed() {
-    for Newest { name, version, schema, .. } in newest() {
-        let path = file(&name, version, "json");
-        let Some(committed) = read::<Value>(&path) else {
-            assert!(updating(), "{name} version {version} has no committed schema. A new event, or a new version? UPDATE_GOLDEN=1 {HOW}");
-            write(&path, &schema);
-            continue;
-        };
-        if committed == schema {
-            continue;
+    report(newest().iter().filter_map(|newest| {
+        let path = newest.file("json");
+        let committed = read::<Value>(&path);
+        if committed.as_ref() == Some(&newest.schema) {
+            return None;
         }
-        let breaks = shape::breaks(&committed, &schema);
-        assert!(breaks.is_empty(), "{}", changed_without_a_version(&name, version, &breaks));
-        assert!(
-            updating(),
-            "{name} version {version}: its schema has new words, an optional field or a further value; what is stored still reads. UPDATE_GOLDEN=1 {HOW}"
-        );
-        write(&path, &schema);
-    }
+        let breaks = committed.as_ref().map(|committed| shape::breaks(committed, &newest.schema)).unwrap_or_default();
+        if !breaks.is_empty() {
+            return Some(changed_without_a_version(newest, &breaks));
+        }
+        written_or_told(&path, &newest.schema, || match committed {
+            None => format!("{} version {} has no committed schema: a new event, or a new version?", newest.name, newest.version),
+            Some(_) => {
+                format!("{}: its schema has new words, an optional field or a further value; what is stored still reads", newest.name)
+            }
+        })
+    }));
 }
 
 #[test]
 fn the_newest_golden_of_every_event_is_what_it_is_stored_as() {
-    for Newest { name, version, payload, event, .. } in newest() {
-        let path = file(&name, version, "golden.json");
-        let golden = Golden { name, version, payload: content(&event), reads_as: None, messagepack: hex(&payload) };
-        let Golden { name, .. } = &golden;
-        let Some(committed) = read::<Golden>(&path) else {
-            assert!(updating(), "{name} version {version} has no golden file. A new event, or a new version? UPDATE_GOLDEN=1 {HOW}");
-            write(&path, &golden);
-            continue;
-        };
-        if committed == golden {
-            continue;
+    report(newest().iter().filter_map(|newest| {
+        let path = newest.file("golden.json");
+        let committed = read::<Golden>(&path);
+        let golden = newest.golden();
+        if committed.as_ref() == Some(&golden) {
+            return None;
         }
-        if let Err(why) = Event::decode(name, version, &committed.bytes()) {
-            panic!("{}", changed_without_a_version(name, version, &[why.to_string()]));
+        let read = committed.as_ref().map(|committed| Event::decode(&newest.name, newest.version, &committed.bytes()));
+        if let Some(Err(why)) = read {
+            return Some(changed_without_a_version(newest, &[why.to_string()]));
         }
-        assert!(
-            updating(),
-            "{name} version {version}: its sample, or the way it is stored, changed; the committed bytes still read. UPDATE_GOLDEN=1 {HOW}"
-        );
-        write(&path, &golden);
-    }
+        written_or_told(&path, &golden, || match committed {
+            None => format!("{} version {} has no golden file: a new event, or a new version?", newest.name, newest.version),
+            Some(_) => format!("{}: its sample, or the way it is stored, changed; the committed bytes still read", newest.name),
+        })
+    }));
 }
 
 #[test]
@@ -146,7 +140,22 @@ fn every_committed_golden_fits_the_schema_of_its_version() {
     }
 }
 
-fn changed_without_a_version(name: &str, version: u16, why: &[String]) -> String {
+/// Fails with everything that was found, so that one run shows all that one change touches.
+#[track_caller]
+fn report(found: impl Iterator<Item = String>) {
+    let found: Vec<String> = found.collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+fn written_or_told(path: &Path, content: &impl Serialize, told: impl Fn() -> String) -> Option<String> {
+    if updating() {
+        write(path, content);
+        return None;
+    }
+    Some(format!("{}. UPDATE_GOLDEN=1 {HOW}", told()))
+}
+
+fn changed_without_a_version(Newest { name, version, .. }: &Newest, why: &[String]) -> String {
     let next = version + 1;
     let module = format!("{}_v{version}", name.replace('.', "_"));
     let why = why.join("; ");
@@ -156,13 +165,24 @@ fn changed_without_a_version(name: &str, version: u16, why: &[String]) -> String
          - let a new field join as an Option;\n\
          - write the upcaster domain/src/upcast/{module}.rs, list it in UPCASTERS, and UPDATE_GOLDEN=1 {HOW}: that is version {next};\n\
          - only if no ledger has ever stored version {version}: delete its two files under schemas/events/ and UPDATE_GOLDEN=1.\n\
-         docs/howto/add-an-event.md tells more."
+         docs/howto/add-an-event.md tells more.\n"
     )
 }
 
 /// Every event's name and the schema of what it carries.
 fn schemas() -> Vec<(String, Value)> {
     Event::schemas().into_iter().flat_map(|(aggregate, schema)| shape::variants(aggregate, schema.as_value())).collect()
+}
+
+impl Newest {
+    fn file(&self, kind: &str) -> PathBuf {
+        file(&self.name, self.version, kind)
+    }
+
+    fn golden(&self) -> Golden {
+        let messagepack = hex(&self.payload);
+        Golden { name: self.name.clone(), version: self.version, payload: content(&self.event), reads_as: None, messagepack }
+    }
 }
 
 fn newest() -> Vec<Newest> {

@@ -310,7 +310,6 @@ mod rules {
         ]
         files_stay_readable refuses [
             &[("domain/src/log.rs", &"\n".repeat(701))],
-            &[("domain/src/session/decide.rs", "")],
         ]
         modules_have_names_of_the_field refuses [
             &[("domain/src/utils.rs", "")],

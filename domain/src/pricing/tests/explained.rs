@@ -1,3 +1,5 @@
+//! The path of every fen, and where a bill does not follow from its tariff.
+
 use super::*;
 
 fn session() -> Usage {
