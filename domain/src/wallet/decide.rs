@@ -259,12 +259,13 @@ impl Wallet {
 
     fn credit(&self, user_id: UserId, session_id: SessionId, amount: Money) -> Decision {
         positive(amount)?;
-        // What a session took that is no longer remembered is known to the session alone.
-        if let Some(past) = self.past(session_id) {
-            let captured = past.captured.unwrap_or(Money::ZERO);
-            if amount > captured {
-                return Err(WalletError::CreditExceedsCapture { session_id, amount, captured });
-            }
+        let captured = match self.past(session_id) {
+            Some(past) => past.captured.unwrap_or(Money::ZERO),
+            None if self.has_forgotten_sessions() => amount,
+            None => Money::ZERO,
+        };
+        if amount > captured {
+            return Err(WalletError::CreditExceedsCapture { session_id, amount, captured });
         }
         let (balance, held) = (self.balance() + amount, self.held());
         Ok(vec![WalletEvent::Credited { user_id, session_id, amount, balance, held }])

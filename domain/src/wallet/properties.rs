@@ -114,7 +114,16 @@ fn a_long_lived_wallet_stays_small() {
     assert_eq!((wallet.past.len(), wallet.refunds.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
     assert!(wallet.sources.iter().count() <= REMEMBERED_MAX);
     // A credit for a session that is long forgotten is in the balance, and has no payment that it could go back to.
-    let credit = WalletCommand::Credit { user_id, session_id: id(0), amount: Money::from_fen(500) };
+    let credit = WalletCommand::Credit { user_id, session_id: id(0), amount: Money::from_fen(200_000) };
     let wallet = wallet.decide(credit).unwrap().iter().fold(wallet, Wallet::evolve);
-    assert_eq!(wallet.available(), Money::from_fen(500));
+    let refundable = Money::from_fen(i64::try_from(REMEMBERED_MAX).unwrap() * 2_000);
+    assert_eq!((wallet.available(), wallet.refundable()), (Money::from_fen(200_000), refundable));
+    let amount = refundable + Money::from_fen(1);
+    let refused = wallet.decide(WalletCommand::RequestRefund { user_id, refund_id: id(9_999), amount });
+    assert_eq!(refused, Err(WalletError::NotRefundable { amount, refundable }));
+    // It is spent before the rest.
+    let due = Money::from_fen(200_000) - refundable;
+    let capture = WalletCommand::Capture { user_id, session_id: id(9_999), due };
+    let wallet = wallet.decide(capture).unwrap().iter().fold(wallet, Wallet::evolve);
+    assert_eq!((wallet.available(), wallet.refundable()), (refundable, refundable));
 }

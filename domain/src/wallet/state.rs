@@ -77,6 +77,11 @@ impl Wallet {
         self.past.iter().find(|past| past.session_id == session_id)
     }
 
+    /// Whether there may have been sessions that are no longer remembered: what they took is known to themselves alone.
+    pub(super) fn has_forgotten_sessions(&self) -> bool {
+        self.past.len() >= REMEMBERED_MAX
+    }
+
     pub(super) fn after(mut self, event: &WalletEvent) -> Wallet {
         match event {
             WalletEvent::ToppedUp { payment_id, amount, balance, held, .. } => {

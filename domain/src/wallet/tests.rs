@@ -220,6 +220,18 @@ fn a_free_session_is_captured_too_and_frees_its_hold() {
 }
 
 #[test]
+fn a_session_whose_rest_was_freed_is_captured_once() {
+    given([
+        topped_up(1, "50.00", "50.00", "0.00"),
+        set_aside(1, "30.00", "50.00", "30.00"),
+        captured(1, "12.00", "12.00", "38.00", "18.00"),
+        released(1, "18.00", "38.00", "0.00"),
+    ])
+    .when(capture(1, "12.00"))
+    .then_nothing();
+}
+
+#[test]
 fn a_session_is_captured_once() {
     let history = [topped_up(1, "50.00", "50.00", "0.00"), captured(1, "12.00", "12.00", "38.00", "0.00")];
     given(history.clone()).when(capture(1, "12.00")).then_nothing();
@@ -236,6 +248,15 @@ fn a_credit_gives_back_at_most_what_was_taken() {
         amount: yuan("7.01"),
         captured: yuan("7.00"),
     });
+}
+
+#[test]
+fn a_credit_for_a_session_that_took_nothing_is_refused() {
+    let refused = WalletError::CreditExceedsCapture { session_id: session(1), amount: yuan("5.00"), captured: Money::ZERO };
+    let history = [topped_up(1, "50.00", "50.00", "0.00")];
+    given(history.clone()).when(credit(1, "5.00")).then_refused(refused.clone());
+    let freed = [set_aside(1, "30.00", "50.00", "30.00"), released(1, "30.00", "50.00", "0.00")];
+    given(history.into_iter().chain(freed)).when(credit(1, "5.00")).then_refused(refused);
 }
 
 #[test]
