@@ -372,7 +372,7 @@ fn comes_to(row: &mut SessionRow, status: SessionStatus) {
 
 fn paid_by(row: &mut SessionRow, mode: &PaymentMode) {
     let (word, payment_id, authorised) = match mode {
-        PaymentMode::Prepaid { payment_id, amount } => ("prepaid", Some(*payment_id), Some(*amount)),
+        PaymentMode::Prepaid { payment_id, amount, .. } => ("prepaid", Some(*payment_id), Some(*amount)),
         PaymentMode::Wallet { hold } => ("wallet", None, Some(*hold)),
         PaymentMode::Postpaid => ("postpaid", None, None),
     };

@@ -122,6 +122,7 @@ impl Managers {
         let mut pages = Arc::clone(managers.commands.ledger.store()).subscribe_all(from, Filter::types(types), PAGE);
         let mut kept = from;
         let mut keep = tokio::time::interval(Duration::from_secs(KEEP_EVERY_SECONDS));
+        keep.reset();
         let mut tick = tokio::time::interval(Duration::from_millis(DEADLINES_EVERY_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut has_reacted = false;
