@@ -72,7 +72,7 @@ fn the_newest_schema_of_every_event_is_committed() {
             return Some(changed_without_a_version(newest, &breaks));
         }
         written_or_told(&path, &newest.schema, || match committed {
-            None => format!("{} version {} has no committed schema: a new event, or a new version?", newest.name, newest.version),
+            None => format!("{} version {} has no committed schema yet", newest.name, newest.version),
             Some(_) => {
                 format!("{}: its schema has new words, an optional field or a further value; what is stored still reads", newest.name)
             }
@@ -94,7 +94,7 @@ fn the_newest_golden_of_every_event_is_what_it_is_stored_as() {
             return Some(changed_without_a_version(newest, &[why.to_string()]));
         }
         written_or_told(&path, &golden, || match committed {
-            None => format!("{} version {} has no golden file: a new event, or a new version?", newest.name, newest.version),
+            None => format!("{} version {} has no golden file yet", newest.name, newest.version),
             Some(_) => format!("{}: its sample, or the way it is stored, changed; the committed bytes still read", newest.name),
         })
     }));
