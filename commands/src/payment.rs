@@ -51,7 +51,10 @@ impl Commands {
             PayFor::TopUp => (Purpose::TopUp, payment_id.0),
             PayFor::Session(session_id) => {
                 if self.origin(&stream).await?.is_none() {
-                    let owed = owed(&self.session(caller, session_id).await?.state);
+                    let session = self.session(caller, session_id).await?.state;
+                    // Whose debt it is, is whose account is credited: nobody pays for somebody else.
+                    let is_theirs = session.terms().is_some_and(|terms| terms.refs.user_id == Some(user_id));
+                    let owed = if is_theirs { owed(&session) } else { Money::ZERO };
                     if amount > owed {
                         return Err(CommandError::NotOwed { owed, asked: amount });
                     }

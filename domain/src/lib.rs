@@ -10,12 +10,13 @@
 //! | [`payment`], [`wallet`] | money in, money back, money set aside |
 //! | [`station`], [`pile`], [`connector`] | what is there to charge at; the connector is the lock |
 //! | [`tariff`], [`pricing`] | what it costs, and the bill |
-//! | [`journal`] | event → balanced entries |
+//! | [`journal`], [`audit`] | event → balanced entries; the books summed again from the raw log |
 //! | [`operator`], [`user`], [`key`] | tenants, drivers, API keys |
 //! | [`request`], [`process`] | client idempotency keys, process managers' progress |
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod audit;
 pub mod connector;
 pub mod decider;
 pub mod event;

@@ -148,6 +148,19 @@ async fn a_prepaid_session_is_charged_billed_settled_and_its_rest_refunded() {
     }
     assert_eq!(head.events, all.events.len() as u64);
     assert!(all.events.iter().any(|event| event.event_type.as_str() == "payment.refund_succeeded"));
+    let audited = |events: &mut dyn Iterator<Item = domain::log::StoredEvent>| {
+        let mut audit = domain::audit::Audit::default();
+        events.for_each(|event| audit.observe(&event.decode().unwrap()));
+        audit
+    };
+    let audit = audited(&mut all.events.iter().cloned());
+    assert_eq!(audit.findings(), []);
+    assert_eq!(audit.totals().debit, audit.totals().credit);
+    // A lost refund leaves the books in order: only the channel's own statement tells of it.
+    for missing in ["payment.succeeded", "session.billed", "session.settled"] {
+        let mut rest = all.events.iter().filter(|event| event.event_type.as_str() != missing).cloned();
+        assert!(!audited(&mut rest).findings().is_empty(), "{missing}");
+    }
 }
 
 async fn wait_until_settled(commands: &Commands, session_id: SessionId) -> Session {
