@@ -8,6 +8,7 @@
 //! | [`verify`] | every hash and every place, computed again |
 //! | [`backup`] | copies while it is being written to, and the way back |
 //! | [`key_store`] | the keys of personal data, in a file of their own beside the log |
+//! | [`bench`] | durable appends against the bound of the same disk |
 //!
 //! One directory holds it all: `log.db`, `keys.db`, and `writer.lock`, which names the writing process. Why SQLite, and why these
 //! settings, stands in `docs/adr`.
@@ -15,6 +16,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod backup;
+pub mod bench;
 mod database;
 mod error;
 pub mod key_store;

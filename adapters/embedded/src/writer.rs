@@ -20,7 +20,7 @@ use crate::row::write_meta;
 use crate::tails::{RECENT, Tail, Tails};
 
 /// Commands in one commit: more would only make the first of them wait.
-const COMMANDS_MAX: usize = 4_096;
+pub(crate) const COMMANDS_MAX: usize = 4_096;
 /// Bytes in one commit, about.
 const BYTES_MAX: usize = 8 << 20;
 /// Commands that wait for the writer; beyond that, whoever appends waits to be queued.
