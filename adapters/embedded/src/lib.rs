@@ -5,6 +5,7 @@
 //! | [`store`] | [`EmbeddedStore`], the port's engine: opening, and handing work to the writer and the readers |
 //! | `writer`, `tails` | the one writing thread, and what it knows of the ends of streams |
 //! | [`reader`] | a connection that only reads, for threads: pages of the log, `info` |
+//! | [`replay`] | the whole log on all cores, in order |
 //! | [`verify`] | every hash and every place, computed again |
 //! | [`backup`] | copies while it is being written to, and the way back |
 //! | [`key_store`] | the keys of personal data, in a file of their own beside the log |
@@ -23,6 +24,7 @@ pub mod key_store;
 mod lock;
 mod pool;
 pub mod reader;
+pub mod replay;
 mod row;
 pub mod store;
 mod tails;
@@ -33,6 +35,7 @@ pub use backup::{Copied, backup, restore};
 pub use error::OpenError;
 pub use key_store::{KeyStore, KeysInfo};
 pub use reader::{Info, Reader};
+pub use replay::{Replay, replay};
 pub use store::{EmbeddedStore, Options};
 pub use verify::{Fault, Verified};
 

@@ -89,6 +89,11 @@ impl Reader {
         self.rows.scan(&self.connection, after, head, filter, limit)
     }
 
+    /// The same up to `end`, which is at most the head.
+    pub(crate) fn scan_until(&mut self, after: Position, end: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
+        self.rows.scan(&self.connection, after, end, filter, limit)
+    }
+
     /// At most `limit` events of one stream from a revision on.
     ///
     /// # Errors

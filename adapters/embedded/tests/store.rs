@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::log::{AppendError, EventStore as _, Expected, Filter, Hash, Position, Revision, StoreError};
 use domain::testing::event_store::{event, stream, typed};
 use domain::time::Timestamp;
-use embedded::{EmbeddedStore, Fault, OpenError, Options, Reader};
+use embedded::{EmbeddedStore, Fault, OpenError, Options, Reader, replay};
 use tempfile::TempDir;
 
 fn fresh() -> (EmbeddedStore, TempDir) {
@@ -285,6 +285,32 @@ async fn info_tells_what_there_is() {
     assert_eq!((info.events, info.head, info.streams, info.types, info.schema_version), (30, Position(30), 10, 2, 1));
     assert!(info.bytes > 0 && info.first_recorded_at.is_some() && info.last_recorded_at >= info.first_recorded_at);
     assert_eq!(info.path, directory.path());
+}
+
+#[tokio::test]
+async fn a_replay_on_many_threads_is_in_the_order_of_the_log() {
+    let (store, directory) = fresh();
+    assert_eq!(replay(directory.path(), Position(0), &Filter::All, 2, |page| page).unwrap().count(), 0);
+    fill(&store, 1..5_001).await;
+    for (threads, after) in [(1, 0), (2, 0), (3, 7), (2, 14_999), (2, 15_000)] {
+        let pages = replay(directory.path(), Position(after), &Filter::All, threads, |page| page).unwrap();
+        let positions: Vec<u64> = pages.flat_map(|page| page.unwrap().events).map(|event| event.position.0).collect();
+        assert_eq!(positions, (after + 1..=15_000).collect::<Vec<_>>());
+    }
+    let stopped = Filter::types(["session.stopped"]);
+    let pages: Vec<_> = replay(directory.path(), Position(0), &stopped, 2, |page| page).unwrap().map(Result::unwrap).collect();
+    assert_eq!(pages.iter().map(|page| page.events.len()).sum::<usize>(), 5_000);
+    assert_eq!(pages.last().unwrap().scanned_to, Position(15_000));
+}
+
+#[tokio::test]
+async fn a_replay_ends_at_what_it_cannot_read() {
+    let (store, directory) = fresh();
+    fill(&store, 1..5_001).await;
+    drop(store);
+    edit(directory.path(), "UPDATE events SET meta = x'01' WHERE pos = 9000");
+    let pages: Vec<_> = replay(directory.path(), Position(0), &Filter::All, 2, |page| page.events.len()).unwrap().collect();
+    assert!(matches!(&pages[..], [Ok(4_096), Ok(4_096), Err(StoreError::Damaged { position: Position(9_000), .. })]), "{pages:?}");
 }
 
 #[tokio::test]
