@@ -69,6 +69,9 @@ pub struct BillLine {
     pub amount: Money,
 }
 
+/// The rule of a line that no tariff gave.
+pub(super) const CREDIT: &str = "credit";
+
 impl BillLine {
     /// A line that takes an amount off a bill.
     #[must_use]
@@ -80,9 +83,15 @@ impl BillLine {
             until: at,
             quantity: Decimal::ONE,
             unit_price: -amount.value(),
-            rule: "credit".to_owned(),
+            rule: CREDIT.to_owned(),
             amount: -amount,
         }
+    }
+
+    /// Whether it takes an amount off. No price is negative, so that nothing else does; its quantity is no energy.
+    #[must_use]
+    pub fn is_credit(&self) -> bool {
+        self.amount.is_negative()
     }
 }
 

@@ -1,14 +1,14 @@
 //! The path of every fen of a bill, for people: quantity × price = product, what rounding did, which rule gave the price,
 //! and how the sums and the tax come about. Everything is worked out again from the tariff, never taken from the bill, so
 //! that a bill that does not follow from it says so. Whether the energy is the meter's is another question: price the
-//! readings again and compare.
+//! readings again and compare. A credit is a decision of staff, not of the tariff: only its arithmetic is checked.
 
 use std::fmt;
 
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
-use super::bill::{Bill, BillLine, FeeKind, FeeSum};
+use super::bill::{Bill, BillLine, CREDIT, FeeKind, FeeSum};
 use super::clock::WallClock;
 use super::lines::{idle_rule, minutes_between};
 use super::rules::{Rule, Rules, ten_thousandths};
@@ -53,7 +53,7 @@ pub struct ExplainedLine {
     pub until: String,
     /// How much.
     pub quantity: Decimal,
-    /// Of what: `kWh` or `min`.
+    /// Of what: `kWh` or `min`; `credit` for what staff took off.
     pub unit: &'static str,
     /// The price of one.
     pub unit_price_yuan: Decimal,
@@ -210,7 +210,7 @@ impl Reckoning<'_> {
         // A line's element depends on the energy before it, a service line's on that of its energy line.
         let (mut energy_before, mut energy) = (Decimal::ZERO, Decimal::ZERO);
         for (number, line) in (1..).zip(&bill.lines) {
-            if line.kind == FeeKind::Energy {
+            if line.kind == FeeKind::Energy && !line.is_credit() {
                 energy_before = energy;
                 energy = energy.saturating_add(line.quantity);
             }
@@ -226,6 +226,9 @@ impl Reckoning<'_> {
 
     fn said(&self, line: &BillLine, energy_before: Decimal) -> Said {
         let nothing = || Said { rule: "nothing".to_owned(), unit_price: None, service: false, most: None };
+        if line.is_credit() {
+            return Said { rule: CREDIT.to_owned(), ..nothing() };
+        }
         if line.kind == FeeKind::Idle {
             let idle = |fee| Said { rule: idle_rule(fee), unit_price: Some(fee.price.value()), service: false, most: fee.most };
             return self.terms.idle.map_or_else(nothing, idle);
@@ -240,6 +243,9 @@ impl Reckoning<'_> {
 
     /// The energy of energy lines is checked as a whole; the other quantities follow from their neighbours and times.
     fn check_quantity(&mut self, number: usize, line: &BillLine, said: &Said, lines: &[BillLine]) {
+        if line.is_credit() {
+            return;
+        }
         let (before, after) = (number.checked_sub(2).and_then(|index| lines.get(index)), lines.get(number));
         let paired = |other: Option<&BillLine>, kind| {
             other.is_some_and(|other| {
@@ -280,7 +286,7 @@ impl Reckoning<'_> {
             from: self.clock(line.from),
             until: self.clock(line.until),
             quantity: line.quantity,
-            unit: if line.kind == FeeKind::Idle { "min" } else { "kWh" },
+            unit: unit(line),
             unit_price_yuan: line.unit_price,
             rule: line.rule.clone(),
             product_yuan: product,
@@ -310,6 +316,14 @@ impl Reckoning<'_> {
 
     fn clock(&self, time: Timestamp) -> String {
         time.jiff().to_zoned(self.zone.zone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
+    }
+}
+
+fn unit(line: &BillLine) -> &'static str {
+    match line.kind {
+        FeeKind::Energy | FeeKind::Service | FeeKind::Idle if line.is_credit() => CREDIT,
+        FeeKind::Energy | FeeKind::Service => "kWh",
+        FeeKind::Idle => "min",
     }
 }
 

@@ -113,3 +113,34 @@ fn changed_sums_are_found() {
     assert_eq!(found(|bill| bill.total = "30.02".parse().unwrap()), ["the bill comes to 30.02, and its lines to 30.01"]);
     assert_eq!(found(|bill| bill.energy = Energy::ZERO), ["the bill has 0.0000 kWh, and its energy lines 0.0107"]);
 }
+
+/// The same bill with an amount taken off its idle fee.
+fn credited(bill: &Bill, amount: &str) -> Bill {
+    let mut lines = bill.lines.clone();
+    lines.push(BillLine::credit(FeeKind::Idle, at("2026-03-02T11:00:00+08:00"), amount.parse().unwrap()));
+    Bill::of_lines("20260301-2".into(), bill.energy, lines, &tariff().terms.tax)
+}
+
+#[test]
+fn a_credit_is_explained_as_one() {
+    let bill = credited(&priced(&tariff(), SHANGHAI, &session()), "10.00");
+    let explanation = explain(&bill, &tariff(), &ZoneName::shanghai());
+    assert_eq!(explanation.disagreements, []);
+    assert_eq!(explanation.total_yuan, "20.01".parse().unwrap());
+    let line = explanation.lines[5].to_string();
+    assert!(line.ends_with("1 credit × -10.00 (credit) = -10.00 → -10.00"), "{line}");
+}
+
+#[test]
+fn a_changed_credit_is_found() {
+    let bill = priced(&tariff(), SHANGHAI, &session());
+    let mut changed = credited(&bill, "10.00");
+    changed.lines[5].amount = "-10.01".parse().unwrap();
+    let found = explain(&changed, &tariff(), &ZoneName::shanghai()).disagreements;
+    assert_eq!(found, [Disagreement::Amount { line: 6, billed: "-10.01".parse().unwrap(), reckoned: "-10.00".parse().unwrap() }]);
+    // A line that claims to be a credit and adds to the bill has no rule.
+    let mut claimed = credited(&bill, "10.00");
+    claimed.lines[5].amount = "10.00".parse().unwrap();
+    let found = explain(&claimed, &tariff(), &ZoneName::shanghai()).disagreements;
+    assert!(found.iter().any(|found| matches!(found, Disagreement::Rule { line: 6, .. })), "{found:?}");
+}
