@@ -88,7 +88,10 @@ impl<'a> Element<'a> {
 
 /// Ten-thousandths of a kWh: what an energy is counted in.
 pub(super) fn ten_thousandths(energy: Energy) -> i64 {
-    i64::try_from(energy.value().mantissa()).unwrap_or(i64::MAX)
+    // The type promises a value, not the number of its places; the count must not depend on them.
+    let mut value = energy.value();
+    value.rescale(Energy::SCALE);
+    i64::try_from(value.mantissa()).unwrap_or(i64::MAX)
 }
 
 fn day_number(date: Date) -> i64 {

@@ -1,6 +1,7 @@
 //! What a session used: the energy since its start over time, and the time it kept the connector afterwards.
 
-use crate::pricing::PricingError;
+use super::PricingError;
+use super::rules::ten_thousandths;
 use crate::time::Timestamp;
 use crate::units::{Energy, Power};
 
@@ -106,8 +107,10 @@ fn within_longest(from: Timestamp, until: Timestamp) -> Result<(), PricingError>
 /// When this much energy has been delivered at this power; at once where the power is nothing.
 pub(super) fn delivered_by(from: Timestamp, energy: Energy, power: Power) -> Timestamp {
     // 0.0001 kWh at 0.001 kW takes a tenth of an hour.
-    let tenths_of_an_hour = energy.value().mantissa() * 360_000_000;
-    let micros = tenths_of_an_hour.checked_div(power.value().mantissa()).unwrap_or(0);
+    let tenths_of_an_hour = i128::from(ten_thousandths(energy)) * 360_000_000;
+    let mut watts = power.value();
+    watts.rescale(Power::SCALE);
+    let micros = tenths_of_an_hour.checked_div(watts.mantissa()).unwrap_or(0);
     let until = i64::try_from(micros).unwrap_or(i64::MAX).saturating_add(from.micros());
     Timestamp::from_micros(until).unwrap_or_else(|_| from.plus_seconds(i64::MAX))
 }
