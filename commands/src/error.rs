@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use domain::connector::ConnectorError;
 use domain::event::DecodeError;
 use domain::ids::CommandId;
+use domain::journal::JournalError;
 use domain::key::KeyError;
 use domain::log::{StoreError, StreamId};
 use domain::operator::OperatorError;
@@ -41,6 +42,8 @@ pub enum CommandError {
     Tariff(#[from] TariffError),
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     #[error(transparent)]
     User(#[from] UserError),
     #[error(transparent)]
@@ -128,6 +131,7 @@ impl CommandError {
             | CommandError::Station(_)
             | CommandError::Tariff(_)
             | CommandError::Operator(_)
+            | CommandError::Journal(_)
             | CommandError::User(_)
             | CommandError::Key(_)
             | CommandError::Request(_)
