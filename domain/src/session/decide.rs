@@ -53,14 +53,14 @@ pub enum SessionCommand {
         /// Why.
         note: String,
     },
-    /// Price it, when all that its price needs is there; correct the bill, when its basis has changed.
+    /// Price it, when all that its price needs is there; correct the bill, when the device has told more since.
     Bill {
-        /// Also while the vehicle keeps the connector: idle time counts until now.
+        /// Also while the vehicle keeps the connector: idle time counts until then. Of no effect on a correction.
         plugged_until: Option<Timestamp>,
     },
     /// Apply what is there to the bill.
     Settle {
-        /// What has been captured from the wallet for it.
+        /// All that has been captured from the wallet for it, what earlier settlements knew of included.
         captured: Money,
     },
     /// Take an amount off its bill.
@@ -161,9 +161,12 @@ pub enum SessionError {
     /// Nobody has heard of it.
     #[error("there is no such session")]
     Unknown,
-    /// It has been refused or has timed out; money that came for it goes back.
-    #[error("the session did not come about")]
+    /// It has been refused or has timed out, or the device began before its money came. Money that comes for it now goes back.
+    #[error("the session did not come about; money that comes for it goes back")]
     DidNotStart,
+    /// Its money is not in order yet.
+    #[error("the session waits for its money")]
+    NotAuthorised,
     /// It cannot be taken back any more; stop it.
     #[error("the session has begun; it can only be stopped")]
     AlreadyStarted,
@@ -179,8 +182,8 @@ pub enum SessionError {
     /// The station had no tariff: it cannot be priced.
     #[error("the session has no tariff; assign one to the station")]
     NoTariff,
-    /// What is set aside must be more than nothing.
-    #[error("{amount} cannot be set aside for a session")]
+    /// What is set aside or paid must be more than nothing.
+    #[error("{amount} cannot be set aside or paid for a session")]
     AmountNotPositive {
         /// What was asked.
         amount: Money,
@@ -232,12 +235,7 @@ impl Session {
 
     fn request(&self, request: Request) -> Decision {
         let Session::Absent = self else { return Err(SessionError::AlreadyRequested) };
-        let aside = match request.mode {
-            PaymentMode::Prepaid { amount, .. } => Some(amount),
-            PaymentMode::Wallet { hold } => Some(hold),
-            PaymentMode::Postpaid => None,
-        };
-        if let Some(amount) = aside.filter(|amount| !amount.is_positive()) {
+        if let Some(amount) = request.mode.funds().filter(|amount| !amount.is_positive()) {
             return Err(SessionError::AmountNotPositive { amount });
         }
         let Request { refs, order_number, mode, tariff, zone, rated_power } = request;
@@ -249,13 +247,15 @@ impl Session {
             Session::Absent => Err(SessionError::Unknown),
             Session::Requested(terms) => Ok(vec![SessionEvent::Authorised { refs: terms.refs }]),
             Session::NotStarted(_) => Err(SessionError::DidNotStart),
-            // The money may arrive after the device has begun on its own.
-            Session::Authorised(_)
-            | Session::Starting { .. }
-            | Session::Charging(_)
-            | Session::Ended { .. }
-            | Session::Finished { .. }
-            | Session::Billed { .. } => Ok(vec![]),
+            Session::Authorised(_) | Session::Starting { .. } => Ok(vec![]),
+            Session::Charging(course)
+            | Session::Ended { course, .. }
+            | Session::Finished { course, .. }
+            | Session::Billed { course, .. } => match course.terms.mode {
+                // The device was faster than the money: it is billed as a receivable, and a prepayment that comes now would be one too many.
+                PaymentMode::Prepaid { .. } if course.is_unfunded => Err(SessionError::DidNotStart),
+                PaymentMode::Prepaid { .. } | PaymentMode::Wallet { .. } | PaymentMode::Postpaid => Ok(vec![]),
+            },
         }
     }
 
@@ -276,7 +276,8 @@ impl Session {
 
     fn begin_start(&self, expires_at: Timestamp) -> Decision {
         match self {
-            Session::Absent | Session::Requested(_) => Err(SessionError::Unknown),
+            Session::Absent => Err(SessionError::Unknown),
+            Session::Requested(_) => Err(SessionError::NotAuthorised),
             Session::Authorised(terms) => Ok(vec![SessionEvent::Starting { refs: terms.refs, expires_at }]),
             Session::NotStarted(_) => Err(SessionError::DidNotStart),
             Session::Starting { .. } | Session::Charging(_) | Session::Ended { .. } | Session::Finished { .. } | Session::Billed { .. } => {
@@ -300,14 +301,15 @@ impl Session {
     }
 
     fn request_stop(&self, reason: StopReason) -> Decision {
+        let refs = self.terms().ok_or(SessionError::Unknown)?.refs;
         match self {
             Session::Absent => Err(SessionError::Unknown),
             Session::Charging(course) if course.is_stop_requested => Ok(vec![]),
-            Session::Charging(course) => Ok(vec![SessionEvent::StopRequested { refs: course.terms.refs, reason }]),
+            // The device has been told to start and nobody knows whether it did, so it is told to stop. If it does not start, the start times out.
+            Session::Starting { stop_requested: None, .. } | Session::Charging(_) => Ok(vec![SessionEvent::StopRequested { refs, reason }]),
+            Session::Starting { stop_requested: Some(_), .. } => Ok(vec![]),
             Session::Ended { .. } | Session::Finished { .. } | Session::Billed { .. } => Ok(vec![]),
-            Session::Requested(_) | Session::Authorised(_) | Session::Starting { .. } | Session::NotStarted(_) => {
-                Err(SessionError::NotCharging)
-            }
+            Session::Requested(_) | Session::Authorised(_) | Session::NotStarted(_) => Err(SessionError::NotCharging),
         }
     }
 
@@ -334,8 +336,10 @@ impl Session {
             Session::Requested(_) | Session::Authorised(_) | Session::Starting { .. } | Session::NotStarted(_) => {
                 Err(SessionError::NotCharging)
             }
-            Session::Finished { .. } | Session::Billed { .. } => Err(SessionError::AlreadyFinished),
-            Session::Charging(course) | Session::Ended { course, .. } => match course.started {
+            // A record that has no price is for a person to decide, or the session would stay without a bill for ever.
+            Session::Finished { course, basis } if !course.has_no_price(basis) => Err(SessionError::AlreadyFinished),
+            Session::Billed { .. } => Err(SessionError::AlreadyFinished),
+            Session::Charging(course) | Session::Ended { course, .. } | Session::Finished { course, .. } => match course.started {
                 Some(started) if ended_at < started.read_at => Err(SessionError::EndsBeforeStart { started_at: started.read_at, ended_at }),
                 Some(_) | None => Ok(vec![SessionEvent::ClosedByOperator { refs: course.terms.refs, energy, ended_at, note }]),
             },

@@ -48,6 +48,18 @@ pub enum PaymentMode {
     Postpaid,
 }
 
+impl PaymentMode {
+    /// What is set aside for the session before it starts, if anything.
+    #[must_use]
+    pub const fn funds(self) -> Option<Money> {
+        match self {
+            PaymentMode::Prepaid { amount, .. } => Some(amount),
+            PaymentMode::Wallet { hold } => Some(hold),
+            PaymentMode::Postpaid => None,
+        }
+    }
+}
+
 /// Why a session did not come about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -90,6 +102,8 @@ pub enum StopReason {
     VehicleFault,
     /// Power was lost, or the pile restarted.
     PowerLoss,
+    /// It started after it had been given up: what was set aside for it has gone back.
+    StartedLate,
     /// The device does not say.
     Unknown,
 }
@@ -164,7 +178,7 @@ pub enum DisputeReason {
     RegistersDisagree,
     /// A record that ends before it begins.
     EndsBeforeStart,
-    /// A record under the same number that says something else than the first.
+    /// A record, or a start, that says something else than the first.
     ContradictsFirst,
 }
 

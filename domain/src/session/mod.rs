@@ -6,6 +6,7 @@
 mod billing;
 mod decide;
 mod event;
+mod evolve;
 mod report;
 mod state;
 #[cfg(test)]
@@ -15,7 +16,7 @@ pub use decide::{DeviceFact, Discovery, Request, SessionCommand, SessionError};
 pub use event::{
     DisputeReason, MeterReading, Oddity, PaymentMode, RefusalReason, SessionEvent, SessionRefs, StopReason, TransactionRecord,
 };
-pub use state::{Basis, Course, Ending, Paid, Session, Terms};
+pub use state::{Basis, Course, Ending, LaterPayment, Paid, Session, Terms};
 
 use crate::decider::Decider;
 use crate::event::Event;

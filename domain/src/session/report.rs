@@ -1,194 +1,214 @@
-//! What a device reports is a fact: kept whatever it says, and judged here.
+//! What a device reports is a fact: kept whatever it says, and judged here. The same fact again changes nothing, whatever message it comes in.
+
+use rust_decimal::Decimal;
 
 use super::decide::{Decision, DeviceFact, Discovery, SessionError};
-use super::event::{DisputeReason, MeterReading, Oddity, SessionEvent, StopReason, TransactionRecord};
+use super::event::{DisputeReason, MeterReading, Oddity, SessionEvent, SessionRefs, StopReason, TransactionRecord};
 use super::state::{Course, Ending, Session, Terms};
+use crate::pricing::EnergyPoint;
 use crate::time::Timestamp;
-use crate::units::{Energy, ReportedEnergy};
+use crate::units::{Energy, Power};
 
 /// A session longer than this is odd (a day).
-const LONG_SECONDS: i64 = 24 * 3600;
-/// A record's registers may differ from its energy by this much: some devices add their own losses (云快充 计损电量) to one and not to the other.
-const REGISTER_TOLERANCE: &str = "0.0100";
-/// How many records that were not believed are remembered, so that each is kept once.
-const DISPUTED_MAX: usize = 16;
+const LONG_MICROS: i64 = 24 * HOUR_MICROS;
+const HOUR_MICROS: i64 = 3_600_000_000;
+/// A record's registers may differ from its energy by this much (0.0100 kWh): some devices add their own losses (云快充 计损电量) to one and not to
+/// the other.
+const REGISTER_TOLERANCE: Decimal = Decimal::from_parts(100, 0, 0, false, Energy::SCALE);
 
 impl Session {
     /// Facts are kept whatever they say, and judged.
     pub(super) fn report(&self, fact: DeviceFact, discovery: Option<Box<Discovery>>) -> Decision {
-        if let Session::Absent = self {
-            let Some(discovery) = discovery else { return Err(SessionError::Unknown) };
-            let Discovery { refs, order_number, tariff, zone, rated_power } = *discovery;
-            let found = SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power };
-            let state = Session::Absent.evolve_one(&found);
-            let mut events = vec![found];
-            events.extend(state.report(fact, None)?);
-            return Ok(events);
+        match self {
+            Session::Absent => discover(fact, *discovery.ok_or(SessionError::Unknown)?),
+            Session::Requested(terms) | Session::Authorised(terms) | Session::Starting { terms, .. } | Session::NotStarted(terms) => {
+                Ok(self.report_early(terms, fact))
+            }
+            Session::Charging(course)
+            | Session::Ended { course, .. }
+            | Session::Finished { course, .. }
+            | Session::Billed { course, .. } => Ok(self.report_on(course, fact)),
         }
-        Ok(match fact {
-            DeviceFact::Started { meter } => self.report_started(meter),
-            DeviceFact::Meter { reading } => self.report_meter(reading),
-            DeviceFact::Stopped { reason, meter, stopped_at } => self.report_stopped(reason, meter, stopped_at),
-            DeviceFact::Faulted { code, faulted_at } => self.report_faulted(code, faulted_at),
-            DeviceFact::Unplugged { unplugged_at } => self.report_unplugged(unplugged_at),
-            DeviceFact::Record { record } => self.report_record(&record),
-        })
     }
 
-    fn report_started(&self, meter: MeterReading) -> Vec<SessionEvent> {
-        let Some(terms) = self.terms() else { return vec![] };
+    /// The first that is heard of it from the device.
+    fn report_early(&self, terms: &Terms, fact: DeviceFact) -> Vec<SessionEvent> {
         let refs = terms.refs;
-        if meter.register.judge().is_err() {
-            return vec![SessionEvent::MeterDisputed { session_id: refs.session_id, reading: meter, reason: DisputeReason::NotAnEnergy }];
-        }
-        match self.course().and_then(|course| course.started) {
-            // Devices repeat a start under a new message id until it is confirmed.
-            Some(first) if first == meter => vec![],
-            Some(_) => {
-                vec![SessionEvent::MeterDisputed { session_id: refs.session_id, reading: meter, reason: DisputeReason::ContradictsFirst }]
-            }
-            None => match self {
-                Session::Ended { .. } | Session::Finished { .. } | Session::Billed { .. } => {
-                    vec![SessionEvent::MeterDisputed { session_id: refs.session_id, reading: meter, reason: DisputeReason::OutOfOrder }]
+        match fact {
+            // A reading shows that energy flows: the start has been lost on its way, or comes later.
+            DeviceFact::Started { meter } | DeviceFact::Meter { reading: meter } => self.start(refs, meter),
+            // A stop before its start: the record will say what happened.
+            DeviceFact::Stopped { reason, meter, stopped_at } => vec![SessionEvent::Stopped { refs, reason, meter, stopped_at }],
+            // Nothing has been charged. The connector's own stream keeps the fault; if it keeps the device from starting, the start times out and the money
+            // goes back.
+            DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } => vec![],
+            DeviceFact::Record { record } => match judge_record(&record, None) {
+                Ok(energy) => {
+                    let is_late = matches!(self, Session::NotStarted(_)) && !terms.is_discovered;
+                    let oddities = oddities(&record, energy, terms, is_late);
+                    vec![SessionEvent::RecordAccepted { refs, record, energy, oddities }]
                 }
-                Session::Absent
-                | Session::Requested(_)
-                | Session::Authorised(_)
-                | Session::Starting { .. }
-                | Session::NotStarted(_)
-                | Session::Charging(_) => vec![SessionEvent::Started { refs, meter }],
+                Err(reason) => ended_by(refs, record.ended_at, record, reason),
             },
         }
     }
 
-    fn report_meter(&self, reading: MeterReading) -> Vec<SessionEvent> {
-        let Some(terms) = self.terms() else { return vec![] };
-        let session_id = terms.refs.session_id;
-        let dispute = |reason| vec![SessionEvent::MeterDisputed { session_id, reading, reason }];
-        let Session::Charging(course) = self else {
-            // The last reading often comes once more after the stop; that says nothing new.
-            let is_known = self.course().is_some_and(|course| course.is_last(&reading));
-            return if is_known { vec![] } else { dispute(DisputeReason::NotCharging) };
-        };
-        if course.is_last(&reading) {
-            return vec![];
+    fn start(&self, refs: SessionRefs, meter: MeterReading) -> Vec<SessionEvent> {
+        let mut events = vec![SessionEvent::Started { refs, meter }];
+        // Meters that do not know their register say -1. Energy flows all the same, and is counted from the first register that is believed.
+        if meter.register.judge().is_err() {
+            events.push(SessionEvent::MeterDisputed { session_id: refs.session_id, reading: meter, reason: DisputeReason::NotAnEnergy });
         }
-        match course.judge(&reading) {
-            Err(reason) => dispute(reason),
-            Ok(energy) => {
-                let mut events = vec![SessionEvent::MeterRead { session_id, reading, energy }];
-                if !course.is_stop_requested && course.are_funds_used_up(&reading, energy) {
-                    events.push(SessionEvent::StopRequested { refs: course.terms.refs, reason: StopReason::FundsExhausted });
+        events.extend(self.must_stop_at_once().map(|reason| SessionEvent::StopRequested { refs, reason }));
+        events
+    }
+
+    /// Why a session that starts now is to be stopped again.
+    fn must_stop_at_once(&self) -> Option<StopReason> {
+        match self {
+            Session::NotStarted(terms) => (!terms.is_discovered).then_some(StopReason::StartedLate),
+            Session::Starting { stop_requested, .. } => *stop_requested,
+            Session::Requested(terms) => terms.mode.funds().map(|_| StopReason::FundsExhausted),
+            Session::Absent
+            | Session::Authorised(_)
+            | Session::Charging(_)
+            | Session::Ended { .. }
+            | Session::Finished { .. }
+            | Session::Billed { .. } => None,
+        }
+    }
+
+    fn report_on(&self, course: &Course, fact: DeviceFact) -> Vec<SessionEvent> {
+        let refs = course.terms.refs;
+        match fact {
+            DeviceFact::Started { meter } => {
+                let reason = if course.started.is_some() { DisputeReason::ContradictsFirst } else { DisputeReason::OutOfOrder };
+                course.dispute(meter, reason)
+            }
+            DeviceFact::Meter { reading } if self.may_be_charging() => {
+                let mut events = course.read(reading);
+                if let [SessionEvent::MeterRead { energy, .. }] = *events
+                    && !course.is_stop_requested
+                    && course.are_funds_used_up(EnergyPoint { at: reading.read_at, energy })
+                {
+                    events.push(SessionEvent::StopRequested { refs, reason: StopReason::FundsExhausted });
                 }
                 events
             }
-        }
-    }
-
-    fn report_stopped(&self, reason: StopReason, meter: Option<MeterReading>, stopped_at: Timestamp) -> Vec<SessionEvent> {
-        let Some(terms) = self.terms() else { return vec![] };
-        let stopped = SessionEvent::Stopped { refs: terms.refs, reason, meter, stopped_at };
-        match self {
-            Session::Charging(course) => {
-                let last = meter.filter(|reading| !course.is_last(reading)).map(|reading| match course.judge(&reading) {
-                    Ok(energy) => SessionEvent::MeterRead { session_id: terms.refs.session_id, reading, energy },
-                    Err(reason) => SessionEvent::MeterDisputed { session_id: terms.refs.session_id, reading, reason },
-                });
-                last.into_iter().chain([stopped]).collect()
+            DeviceFact::Meter { reading } => course.dispute(reading, DisputeReason::NotCharging),
+            DeviceFact::Stopped { reason, meter, stopped_at } if self.may_be_charging() => {
+                let last = meter.map(|reading| course.read(reading)).into_iter().flatten();
+                last.chain([SessionEvent::Stopped { refs, reason, meter, stopped_at }]).collect()
             }
-            // A stop before its start: the record will say what happened.
-            Session::Requested(_) | Session::Authorised(_) | Session::Starting { .. } | Session::NotStarted(_) => vec![stopped],
-            Session::Ended { how: Ending::Faulted | Ending::Abandoned, .. } => vec![stopped],
-            Session::Absent | Session::Ended { how: Ending::Stopped, .. } | Session::Finished { .. } | Session::Billed { .. } => vec![],
-        }
-    }
-
-    fn report_faulted(&self, code: String, faulted_at: Timestamp) -> Vec<SessionEvent> {
-        let Some(terms) = self.terms() else { return vec![] };
-        match self {
-            Session::Charging(_) | Session::Starting { .. } | Session::Ended { how: Ending::Abandoned, .. } => {
-                vec![SessionEvent::Faulted { refs: terms.refs, code, faulted_at }]
+            DeviceFact::Stopped { reason, meter, stopped_at } if course.stopped_at.is_none() && self.basis().is_none() => {
+                vec![SessionEvent::Stopped { refs, reason, meter, stopped_at }]
             }
-            // The connector's own stream keeps the fault; the session has nothing to do with it.
-            Session::Absent
-            | Session::Requested(_)
-            | Session::Authorised(_)
-            | Session::NotStarted(_)
-            | Session::Ended { how: Ending::Stopped | Ending::Faulted, .. }
-            | Session::Finished { .. }
-            | Session::Billed { .. } => vec![],
+            // Once it has ended, the connector's own stream keeps the fault; the session has nothing to do with it.
+            DeviceFact::Faulted { code, faulted_at } if self.may_be_charging() => vec![SessionEvent::Faulted { refs, code, faulted_at }],
+            DeviceFact::Unplugged { unplugged_at } if course.unplugged_at.is_none() => vec![SessionEvent::Unplugged { refs, unplugged_at }],
+            DeviceFact::Stopped { .. } | DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } => vec![],
+            DeviceFact::Record { record } => self.report_record(course, record),
         }
     }
 
-    fn report_unplugged(&self, unplugged_at: Timestamp) -> Vec<SessionEvent> {
-        match self.course() {
-            Some(course) if course.unplugged_at.is_none() => vec![SessionEvent::Unplugged { refs: course.terms.refs, unplugged_at }],
-            Some(_) | None => vec![],
-        }
-    }
-
-    fn report_record(&self, record: &TransactionRecord) -> Vec<SessionEvent> {
-        let Some(terms) = self.terms() else { return vec![] };
-        let refs = terms.refs;
-        let accepted = |energy, oddities| vec![SessionEvent::RecordAccepted { refs, record: record.clone(), energy, oddities }];
-        let dispute = |reason| match self.course() {
-            // Each record that is not believed is kept once, however often the device repeats it.
-            Some(course) if course.disputed.contains(record) || course.disputed.len() >= DISPUTED_MAX => vec![],
-            Some(_) | None => vec![SessionEvent::RecordDisputed { refs, record: record.clone(), reason }],
-        };
+    /// Energy flows, as far as anybody knows. Silence alone does not end it: a device that was offline goes on reporting afterwards.
+    fn may_be_charging(&self) -> bool {
         match self {
-            Session::Finished { basis, .. } | Session::Billed { basis, .. } => match &basis.record {
-                // Devices repeat a record until it is confirmed; the same record twice changes nothing.
-                Some(first) if first == record => vec![],
-                Some(_) => dispute(DisputeReason::ContradictsFirst),
-                // It was closed by hand, and here is the truth.
-                None => match judge_record(record, None) {
-                    Ok(energy) => accepted(energy, oddities(record, energy, terms, true)),
-                    Err(reason) => dispute(reason),
-                },
-            },
+            Session::Charging(_) => true,
+            Session::Ended { course, how: Ending::Abandoned } => course.ended_at().is_none(),
             Session::Absent
             | Session::Requested(_)
             | Session::Authorised(_)
             | Session::Starting { .. }
             | Session::NotStarted(_)
-            | Session::Charging(_)
-            | Session::Ended { .. } => {
-                let is_late = match self {
-                    Session::NotStarted(terms) => !terms.is_discovered,
-                    Session::Ended { how, .. } => *how == Ending::Abandoned,
-                    _ => false,
-                };
-                match judge_record(record, self.course()) {
-                    Ok(energy) => accepted(energy, oddities(record, energy, terms, is_late)),
-                    Err(reason) => dispute(reason),
-                }
+            | Session::Ended { how: Ending::Stopped | Ending::Faulted, .. }
+            | Session::Finished { .. }
+            | Session::Billed { .. } => false,
+        }
+    }
+
+    fn report_record(&self, course: &Course, record: TransactionRecord) -> Vec<SessionEvent> {
+        let terms = &course.terms;
+        let refs = terms.refs;
+        let first = self.basis().and_then(|basis| basis.record.as_ref());
+        // Devices repeat a record until it is confirmed. One that was not believed stays so, also after an operator has decided the dispute.
+        if first == Some(&record) || course.disputed_records.contains(&record) {
+            return vec![];
+        }
+        if first.is_some() {
+            return vec![SessionEvent::RecordDisputed { refs, record, reason: DisputeReason::ContradictsFirst }];
+        }
+        match judge_record(&record, Some(course)) {
+            Ok(energy) => {
+                let is_closed_by_hand = self.basis().is_some();
+                let oddities = oddities(&record, energy, terms, course.was_given_up || is_closed_by_hand);
+                vec![SessionEvent::RecordAccepted { refs, record, energy, oddities }]
             }
+            Err(reason) if self.may_be_charging() => {
+                let last = course.points.last().map_or(record.ended_at, |point| point.at);
+                ended_by(refs, record.ended_at.max(last), record, reason)
+            }
+            Err(reason) => vec![SessionEvent::RecordDisputed { refs, record, reason }],
         }
     }
 }
 
+/// A session that nobody has heard of. A fault or an unplugging alone is none: nothing was charged, and the connector's own stream keeps it.
+fn discover(fact: DeviceFact, discovery: Discovery) -> Decision {
+    if let DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } = fact {
+        return Ok(vec![]);
+    }
+    let Discovery { refs, order_number, tariff, zone, rated_power } = discovery;
+    let found = SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power };
+    let facts = Session::Absent.evolve_one(&found).report(fact, None)?;
+    Ok([found].into_iter().chain(facts).collect())
+}
+
+/// A record comes at the end. Not believed, it still says that energy no longer flows, so that the session does not stay charging until somebody
+/// wonders.
+fn ended_by(refs: SessionRefs, stopped_at: Timestamp, record: TransactionRecord, reason: DisputeReason) -> Vec<SessionEvent> {
+    let stopped = SessionEvent::Stopped { refs, reason: record.reason, meter: None, stopped_at };
+    vec![stopped, SessionEvent::RecordDisputed { refs, record, reason }]
+}
+
 impl Course {
-    /// Whether this is the last believed reading once more.
-    fn is_last(&self, reading: &MeterReading) -> bool {
-        self.last_register == Some(reading.register) && self.points.last().is_some_and(|point| point.at == reading.read_at)
+    /// Whether a reading has been reported before, believed or not.
+    fn knows(&self, reading: &MeterReading) -> bool {
+        let is_believed = || {
+            let energy = self.first_register.and_then(|first| reading.register.judge().ok()?.since(first));
+            energy.is_some_and(|energy| self.points.iter().rev().any(|point| *point == EnergyPoint { at: reading.read_at, energy }))
+        };
+        self.started == Some(*reading) || self.disputed_readings.contains(reading) || is_believed()
+    }
+
+    /// A reading while energy flows. A message without one changes nothing: the last energy stands.
+    fn read(&self, reading: MeterReading) -> Vec<SessionEvent> {
+        match self.judge(&reading) {
+            Ok(_) if self.knows(&reading) => vec![],
+            Ok(energy) => vec![SessionEvent::MeterRead { session_id: self.terms.refs.session_id, reading, energy }],
+            Err(reason) => self.dispute(reading, reason),
+        }
+    }
+
+    fn dispute(&self, reading: MeterReading, reason: DisputeReason) -> Vec<SessionEvent> {
+        if self.knows(&reading) {
+            return vec![];
+        }
+        vec![SessionEvent::MeterDisputed { session_id: self.terms.refs.session_id, reading, reason }]
     }
 
     /// The energy since the start, or why the reading is not believed.
     fn judge(&self, reading: &MeterReading) -> Result<Energy, DisputeReason> {
         let register = reading.register.judge().map_err(|_| DisputeReason::NotAnEnergy)?;
-        let Some(started) = self.started else { return Err(DisputeReason::NotCharging) };
-        let last = self.last_register.unwrap_or(started.register);
-        if register.value() < started.register.value() {
-            return Err(DisputeReason::MeterReset);
-        }
-        if register.value() < last.value() {
-            return Err(DisputeReason::MeterBackwards);
-        }
+        // Asked first: the register of an old reading is a lower one, and nothing is wrong with the meter.
         if self.points.last().is_some_and(|point| reading.read_at < point.at) {
             return Err(DisputeReason::OutOfOrder);
         }
-        ReportedEnergy::new(register.value() - started.register.value()).judge().map_err(|_| DisputeReason::NotAnEnergy)
+        let energy = register.since(self.first_register.unwrap_or(register)).ok_or(DisputeReason::MeterReset)?;
+        if self.last_register.is_some_and(|last| register < last) {
+            return Err(DisputeReason::MeterBackwards);
+        }
+        Ok(energy)
     }
 
     /// The last believed energy.
@@ -204,9 +224,8 @@ fn judge_record(record: &TransactionRecord, course: Option<&Course>) -> Result<E
         return Err(DisputeReason::EndsBeforeStart);
     }
     let (Ok(from), Ok(to)) = (record.meter_start.judge(), record.meter_end.judge()) else { return Err(DisputeReason::NotAnEnergy) };
-    let Some(between) = to.since(from) else { return Err(DisputeReason::RegistersDisagree) };
-    let tolerance: Energy = REGISTER_TOLERANCE.parse().unwrap_or(Energy::ZERO);
-    if (between.value() - energy.value()).abs() > tolerance.value() {
+    let between = to.since(from).ok_or(DisputeReason::RegistersDisagree)?;
+    if (between.value() - energy.value()).abs() > REGISTER_TOLERANCE {
         return Err(DisputeReason::RegistersDisagree);
     }
     match course {
@@ -216,15 +235,14 @@ fn judge_record(record: &TransactionRecord, course: Option<&Course>) -> Result<E
 }
 
 fn oddities(record: &TransactionRecord, energy: Energy, terms: &Terms, is_late: bool) -> Vec<Oddity> {
-    let seconds = record.ended_at.seconds_since(record.started_at);
-    // kW × s ≤ kWh × 3600, without a division.
-    let is_above_rated = terms
-        .rated_power
-        .is_some_and(|power| energy.value() * rust_decimal::Decimal::from(3600) > power.value() * rust_decimal::Decimal::from(seconds));
+    let micros = record.ended_at.micros() - record.started_at.micros();
+    // kWh × an hour ≤ kW × the time, without a division.
+    let most = |power: Power| power.value() * Decimal::from(micros);
+    let is_above_rated = terms.rated_power.is_some_and(|power| energy.value() * Decimal::from(HOUR_MICROS) > most(power));
     [
         (energy.is_zero(), Oddity::ZeroEnergy),
-        (seconds == 0, Oddity::ZeroDuration),
-        (seconds > LONG_SECONDS, Oddity::LongDuration),
+        (micros == 0, Oddity::ZeroDuration),
+        (micros > LONG_MICROS, Oddity::LongDuration),
         (is_above_rated, Oddity::EnergyAboveRatedPower),
         (terms.is_discovered, Oddity::NotRequested),
         (is_late, Oddity::Late),

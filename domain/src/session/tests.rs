@@ -1,1 +1,0 @@
-//! Every rule and every refusal of a session.

@@ -1,0 +1,157 @@
+//! What comes after it was given up, and what comes for a session that nobody heard of.
+
+use super::*;
+use crate::testing::given;
+
+const GIVEN_UP: [fn() -> Vec<SessionEvent>; 2] =
+    [|| with(told(prepaid()), [timed_out(prepaid())]), || with(told(prepaid()), [refused(prepaid(), RefusalReason::DeviceUnreachable)])];
+
+fn reported(fact: DeviceFact) -> SessionCommand {
+    SessionCommand::Report { fact, discovery: discovery(Some(tariff())) }
+}
+
+fn found(tariff: Option<TariffSnapshot>) -> SessionEvent {
+    let (order_number, zone) = (ORDER.parse().unwrap(), ZoneName::shanghai());
+    let refs = SessionRefs { user_id: None, ..refs() };
+    SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power: Some("60".parse().unwrap()) }
+}
+
+/// As it happens to a session without a user.
+fn unknown_user(mut event: SessionEvent) -> SessionEvent {
+    match &mut event {
+        SessionEvent::Started { refs, .. }
+        | SessionEvent::Stopped { refs, .. }
+        | SessionEvent::RecordAccepted { refs, .. }
+        | SessionEvent::RecordDisputed { refs, .. }
+        | SessionEvent::Billed { refs, .. }
+        | SessionEvent::Settled { refs, .. } => refs.user_id = None,
+        other => panic!("{other:?} is not expected here"),
+    }
+    event
+}
+
+#[test]
+fn a_start_after_the_time_out_is_a_fact_and_is_stopped() {
+    for given_up in GIVEN_UP {
+        given::<Session>(given_up())
+            .when(report_start("100", "10:02"))
+            .then([SessionEvent::Started { refs: refs(), meter: meter("100", "10:02") }, stop_requested(StopReason::StartedLate)]);
+        given::<Session>(given_up())
+            .when(report_meter("100", "10:02"))
+            .then([SessionEvent::Started { refs: refs(), meter: meter("100", "10:02") }, stop_requested(StopReason::StartedLate)]);
+    }
+}
+
+#[test]
+fn a_record_after_the_time_out_is_late_and_billed_without_the_money_that_went_back() {
+    for given_up in GIVEN_UP {
+        given::<Session>(given_up()).when(report_record(record("20"))).then([accepted("20", [Oddity::Late])]);
+        let recorded = with(given_up(), [accepted("20", [Oddity::Late])]);
+        given::<Session>(recorded.clone()).when(BILL).then([billed(prepaid(), "20")]);
+        given::<Session>(with(recorded, [billed(prepaid(), "20")])).when(settle("0")).then([SessionEvent::Settled {
+            refs: refs(),
+            mode: prepaid(),
+            due: money("20.00"),
+            prepaid_applied: Money::ZERO,
+            captured: Money::ZERO,
+            refund: Money::ZERO,
+            refund_to: None,
+            receivable: money("20.00"),
+        }]);
+    }
+}
+
+#[test]
+fn a_session_that_started_late_has_a_late_record_and_no_money() {
+    let late = with(GIVEN_UP[0](), [started(), stop_requested(StopReason::StartedLate), stopped("10:30")]);
+    given::<Session>(late.clone()).when(report_record(record("20"))).then([accepted("20", [Oddity::Late])]);
+    assert!(state(late).course().unwrap().is_unfunded);
+}
+
+#[test]
+fn a_record_after_a_fault_is_in_time_and_one_after_silence_is_late() {
+    given::<Session>(with(charging(prepaid()), [faulted("10:20")])).when(report_record(record("20"))).then([accepted("20", [])]);
+    for silent in [vec![abandoned()], vec![stopped("10:30"), abandoned()], vec![abandoned(), stopped("10:30")]] {
+        let silent = [charging(prepaid()), silent].concat();
+        given::<Session>(silent.clone()).when(report_record(record("20"))).then([accepted("20", [Oddity::Late])]);
+        // Silence alone gives no money back.
+        assert!(!state(silent).course().unwrap().is_unfunded);
+    }
+}
+
+#[test]
+fn a_record_that_is_not_believed_ends_also_what_was_given_up() {
+    let reversed = TransactionRecord { ended_at: clock("09:59"), ..record("20") };
+    let stopped = SessionEvent::Stopped { refs: refs(), reason: reversed.reason, meter: None, stopped_at: clock("09:59") };
+    for given_up in GIVEN_UP {
+        let dispute = || record_disputed(reversed.clone(), DisputeReason::EndsBeforeStart);
+        given::<Session>(given_up()).when(report_record(reversed.clone())).then([stopped.clone(), dispute()]);
+        given::<Session>(with(given_up(), [stopped.clone(), dispute()])).when(report_record(reversed.clone())).then_nothing();
+        given::<Session>(with(given_up(), [stopped.clone(), dispute()])).when(close("20", "10:30")).then([closed("20", "10:30")]);
+    }
+}
+
+#[test]
+fn a_fact_for_a_session_that_nobody_heard_of_opens_one() {
+    let start = DeviceFact::Started { meter: meter("100", "10:00") };
+    let reading = DeviceFact::Meter { reading: meter("100", "10:00") };
+    let stop = DeviceFact::Stopped { reason: StopReason::Local, meter: None, stopped_at: clock("10:30") };
+    let found = || found(Some(tariff()));
+    given::<Session>([]).when(reported(start.clone())).then([found(), unknown_user(started())]);
+    given::<Session>([]).when(reported(reading)).then([found(), unknown_user(started())]);
+    given::<Session>([]).when(reported(stop)).then([found(), unknown_user(stopped("10:30"))]);
+    given::<Session>([found(), unknown_user(started())]).when(reported(start)).then_nothing();
+}
+
+#[test]
+fn a_fault_or_an_unplugging_alone_opens_nothing() {
+    let fault = DeviceFact::Faulted { code: "0x11".to_owned(), faulted_at: clock("10:00") };
+    given::<Session>([]).when(reported(fault)).then_nothing();
+    given::<Session>([]).when(reported(DeviceFact::Unplugged { unplugged_at: clock("10:00") })).then_nothing();
+}
+
+#[test]
+fn without_a_place_nothing_is_opened() {
+    given::<Session>([]).when(report_record(record("20"))).then_refused(SessionError::Unknown);
+    given::<Session>([]).when(report_start("100", "10:00")).then_refused(SessionError::Unknown);
+}
+
+#[test]
+fn a_record_for_a_session_that_nobody_heard_of_is_billed_to_be_paid_later() {
+    let recorded = || vec![found(Some(tariff())), unknown_user(accepted("20", [Oddity::NotRequested]))];
+    given::<Session>([]).when(reported(DeviceFact::Record { record: record("20") })).then(recorded());
+    given::<Session>(recorded()).when(reported(DeviceFact::Record { record: record("20") })).then_nothing();
+    let billed = unknown_user(billed(PaymentMode::Postpaid, "20"));
+    given::<Session>(recorded()).when(BILL).then([billed.clone()]);
+    given::<Session>(with(recorded(), [billed])).when(settle("0")).then([unknown_user(SessionEvent::Settled {
+        refs: refs(),
+        mode: PaymentMode::Postpaid,
+        due: money("20.00"),
+        prepaid_applied: Money::ZERO,
+        captured: Money::ZERO,
+        refund: Money::ZERO,
+        refund_to: None,
+        receivable: money("20.00"),
+    })]);
+}
+
+#[test]
+fn a_record_at_a_station_without_a_tariff_is_kept_and_has_no_price() {
+    let reported = SessionCommand::Report { fact: DeviceFact::Record { record: record("20") }, discovery: discovery(None) };
+    let recorded = || vec![found(None), unknown_user(accepted("20", [Oddity::NotRequested]))];
+    given::<Session>([]).when(reported).then(recorded());
+    given::<Session>(recorded()).when(BILL).then_refused(SessionError::NoTariff);
+    given::<Session>(recorded()).when(close("20", "10:30")).then_refused(SessionError::AlreadyFinished);
+    assert_eq!(state(recorded()).cost_so_far(clock("11:00")), Ok(None));
+}
+
+#[test]
+fn a_record_that_is_not_believed_opens_a_session_all_the_same() {
+    let reversed = TransactionRecord { ended_at: clock("09:59"), ..record("20") };
+    let stopped = SessionEvent::Stopped { refs: refs(), reason: reversed.reason, meter: None, stopped_at: clock("09:59") };
+    given::<Session>([]).when(reported(DeviceFact::Record { record: reversed.clone() })).then([
+        found(Some(tariff())),
+        unknown_user(stopped),
+        unknown_user(record_disputed(reversed, DisputeReason::EndsBeforeStart)),
+    ]);
+}
