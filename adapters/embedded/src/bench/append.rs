@@ -1,5 +1,5 @@
 //! Durable appends, measured against the bound of the same disk: a raw file with the same queue, batching and sizes, nothing but
-//! `write` and `fdatasync`. Rounds of both are interleaved, because a disk's mood changes by the minute. Printing is somebody else's.
+//! `write` and `fdatasync`. Rounds of both are interleaved, because a disk's mood changes by the minute.
 
 use std::fs::File;
 use std::io::Write as _;
