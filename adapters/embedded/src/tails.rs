@@ -66,17 +66,30 @@ pub(crate) struct Tails {
 }
 
 impl Tails {
-    /// Takes what is known of a stream, to be put back with [`Tails::put`].
-    pub(crate) fn take(&mut self, stream: &StreamId) -> Option<Tail> {
-        self.young.remove(stream).or_else(|| self.old.remove(stream))
+    /// The end of a stream: what is known of it, or else what `find` finds.
+    pub(crate) fn get_or_find<E>(
+        &mut self,
+        stream: &StreamId,
+        find: impl FnOnce() -> Result<Option<Tail>, E>,
+    ) -> Result<Option<&mut Tail>, E> {
+        if !self.young.contains_key(stream) {
+            let found = match self.old.remove(stream) {
+                Some(tail) => Some(tail),
+                None => find()?,
+            };
+            if let Some(tail) = found {
+                self.put(stream.clone(), tail);
+            }
+        }
+        Ok(self.young.get_mut(stream))
     }
 
     /// Remembers the end of a stream.
-    pub(crate) fn put(&mut self, stream: StreamId, tail: Tail) {
+    pub(crate) fn put(&mut self, stream: StreamId, tail: Tail) -> &mut Tail {
         if self.young.len() >= STREAMS_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(stream, tail);
+        self.young.entry(stream).insert_entry(tail).into_mut()
     }
 
     /// Forgets everything: the file did not take what was noted here.
@@ -109,8 +122,9 @@ mod tests {
         for n in 0..3 * STREAMS_MAX as u128 {
             tails.put(stream(n), Tail::new(1, 1, Hash::START, []));
         }
-        assert!(tails.take(&stream(0)).is_none());
-        assert!(tails.take(&stream(2 * STREAMS_MAX as u128)).is_some());
+        let mut is_known = |number| tails.get_or_find(&stream(number), || Ok::<_, ()>(None)).unwrap().is_some();
+        assert!(!is_known(0));
+        assert!(is_known(2 * STREAMS_MAX as u128));
         assert!(tails.young.len() + tails.old.len() <= 2 * STREAMS_MAX);
     }
 }

@@ -46,7 +46,15 @@ impl Writer {
     pub(crate) fn start(connection: Connection, head: watch::Sender<u64>) -> Result<Writer, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         let mut log = Log::load(&connection)?;
-        head.send_replace(log.position);
+        head.send_replace(log.end.position);
+        let (answers, answered) = std::sync::mpsc::channel::<Vec<Answer>>();
+        // Waking hundreds of callers takes a while, in which the next commit can be on its way to the disk.
+        let answering = move || {
+            for (answer, result) in answered.into_iter().flatten() {
+                // A caller that no longer listens will ask again, and hear that it is a repeat.
+                let _ = answer.send(result);
+            }
+        };
         let work = move || {
             let mut requests: mpsc::Receiver<Append> = requests;
             let mut batch = Vec::new();
@@ -58,14 +66,16 @@ impl Writer {
                     bytes += size(&next);
                     batch.push(next);
                 }
-                commit(&connection, &mut log, &mut batch, &head);
+                // The other thread is there as long as this one has something to hand to it.
+                let _ = answers.send(commit(&connection, &mut log, &mut batch, &head));
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("ledger-writer".to_owned())
-            .spawn(work)
-            .map_err(|error| StoreError::Unavailable { reason: format!("no thread to write with: {error}") })?;
-        Ok(Writer { queue: Some(queue), thread: Some(thread) })
+        let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+            spawned.map_err(|error| StoreError::Unavailable { reason: format!("no thread to write with: {error}") })
+        };
+        thread("ledger-answers", Box::new(answering))?;
+        Ok(Writer { queue: Some(queue), thread: Some(thread("ledger-writer", Box::new(work))?) })
     }
 
     /// Appends, durably when it answers.
@@ -92,30 +102,26 @@ fn size(append: &Append) -> usize {
     append.events.iter().map(NewEvent::size).sum()
 }
 
-/// Commits a batch and answers every command of it.
-fn commit(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, head: &watch::Sender<u64>) {
+type Answer = (oneshot::Sender<Result<Appended, AppendError>>, Result<Appended, AppendError>);
+
+/// Commits a batch. The answers may be given only now.
+fn commit(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, head: &watch::Sender<u64>) -> Vec<Answer> {
     let mut answers = Vec::with_capacity(batch.len());
     match transaction(connection, log, batch, &mut answers) {
         Ok(()) => {
-            head.send_replace(log.position);
-            for (answer, result) in answers {
-                // A caller that no longer listens will ask again, and hear that it is a repeat.
-                let _ = answer.send(result);
-            }
+            head.send_replace(log.end.position);
         }
         Err(error) => {
             tracing::error!(%error, commands = answers.len() + batch.len(), "nothing of this commit was written");
             log.forget(connection);
-            let unanswered = batch.drain(..).map(|append| append.answer);
-            for answer in answers.into_iter().map(|(answer, _)| answer).chain(unanswered) {
-                let _ = answer.send(Err(error.clone().into()));
+            answers.extend(batch.drain(..).map(|append| (append.answer, Err(error.clone().into()))));
+            for (_, answer) in &mut answers {
+                *answer = Err(error.clone().into());
             }
         }
     }
-    batch.clear();
+    answers
 }
-
-type Answer = (oneshot::Sender<Result<Appended, AppendError>>, Result<Appended, AppendError>);
 
 fn transaction(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
     if log.is_stale {
@@ -141,49 +147,36 @@ fn transaction(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, 
 struct Statements<'c> {
     connection: &'c Connection,
     insert: CachedStatement<'c>,
+    begin: CachedStatement<'c>,
+    find: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
     fn prepare(connection: &'c Connection) -> Result<Statements<'c>, StoreError> {
-        let insert =
-            "INSERT INTO events (pos, stream, rev, id, type, version, occurred, recorded, meta, data) VALUES (?,?,?,?,?,?,?,?,?,?)";
-        Ok(Statements { connection, insert: connection.prepare_cached(insert).map_err(store_error)? })
+        let prepare = |sql| connection.prepare_cached(sql).map_err(store_error);
+        Ok(Statements {
+            connection,
+            insert: prepare(
+                "INSERT INTO events (pos, stream, rev, id, type, version, occurred, recorded, meta, data) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            )?,
+            begin: prepare("INSERT INTO streams (no, name) VALUES (?, ?)")?,
+            find: prepare("SELECT no FROM streams WHERE name = ?")?,
+        })
     }
 }
 
-/// What the writer knows of the log's end.
+/// What the writer knows of the log.
 struct Log {
-    position: u64,
-    recorded_at: Option<Timestamp>,
-    streams: i64,
-    types: HashMap<EventType, i64>,
+    end: End,
     tails: Tails,
     rows: Rows,
-    meta: Vec<u8>,
     /// A commit failed: what is noted here may not be in the file.
     is_stale: bool,
 }
 
 impl Log {
     fn load(connection: &Connection) -> Result<Log, StoreError> {
-        let last: Option<(i64, i64)> = connection
-            .query_row("SELECT pos, recorded FROM events ORDER BY pos DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
-            .map_err(store_error)?;
-        let position = last.map_or(0, |(position, _)| unsigned(position));
-        let recorded_at = match last {
-            Some((_, micros)) => Some(Timestamp::from_micros(micros).map_err(|error| damaged(position, error.to_string()))?),
-            None => None,
-        };
-        let streams = connection.query_row("SELECT coalesce(max(no), 0) FROM streams", [], |row| row.get(0)).map_err(store_error)?;
-        let mut types = HashMap::new();
-        let mut statement = connection.prepare("SELECT name, no FROM types").map_err(store_error)?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).map_err(store_error)?;
-        for row in rows {
-            let (name, no) = row.map_err(store_error)?;
-            types.insert(EventType(name.into()), no);
-        }
-        Ok(Log { position, recorded_at, streams, types, tails: Tails::default(), rows: Rows::default(), meta: Vec::new(), is_stale: false })
+        Ok(Log { end: End::load(connection)?, tails: Tails::default(), rows: Rows::default(), is_stale: false })
     }
 
     /// Undoes a transaction that did not commit.
@@ -205,41 +198,63 @@ impl Log {
         expected: Expected,
         events: Vec<NewEvent>,
     ) -> Result<Result<Appended, AppendError>, StoreError> {
-        let known = match self.tails.take(&stream) {
-            Some(tail) => Some(tail),
-            None => find_tail(statements.connection, &stream)?,
-        };
-        let next = known.as_ref().map_or(0, |tail| tail.next);
-        if expected.next().0 != next {
-            let actual = known.as_ref().and_then(Tail::revision);
-            let there = match known {
-                Some(tail) => {
-                    let there = self.rows.stream(statements.connection, &stream, expected.next(), events.len())?;
-                    self.tails.put(stream.clone(), tail);
-                    there
-                }
-                None => Vec::new(),
-            };
+        let Log { end, tails, rows, .. } = self;
+        let connection = statements.connection;
+        let known = tails.get_or_find(&stream, || find_tail(statements, &stream))?;
+        let actual = known.as_ref().and_then(|tail| tail.revision());
+        if expected.next() != actual.map_or(Revision(0), Revision::next) {
+            let there = rows.stream(connection, &stream, expected.next(), events.len())?;
             return Ok(judge_repeat(&stream, expected, actual, &events, &there));
         }
-        if let Some(tail) = &known
-            && let Some(event_id) = already_there(statements.connection, tail, &events)?
-        {
-            self.tails.put(stream.clone(), tail.clone());
-            return Ok(Err(AppendError::IdReused { stream, event_id }));
-        }
         let tail = match known {
-            Some(tail) => tail,
-            None => self.begin(statements.connection, &stream)?,
+            Some(tail) => {
+                if let Some(event_id) = already_there(connection, tail, &events)? {
+                    return Ok(Err(AppendError::IdReused { stream, event_id }));
+                }
+                tail
+            }
+            None => tails.put(stream.clone(), end.begin(statements, &stream)?),
         };
-        self.write(statements, stream, tail, events).map(Ok)
+        end.write(statements, &stream, tail, events).map(Ok)
+    }
+}
+
+/// The log's end: what the next event gets.
+struct End {
+    position: u64,
+    recorded_at: Option<Timestamp>,
+    streams: i64,
+    types: HashMap<EventType, i64>,
+    meta: Vec<u8>,
+}
+
+impl End {
+    fn load(connection: &Connection) -> Result<End, StoreError> {
+        let last: Option<(i64, i64)> = connection
+            .query_row("SELECT pos, recorded FROM events ORDER BY pos DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(store_error)?;
+        let position = last.map_or(0, |(position, _)| unsigned(position));
+        let recorded_at = match last {
+            Some((_, micros)) => Some(Timestamp::from_micros(micros).map_err(|error| damaged(position, error.to_string()))?),
+            None => None,
+        };
+        let streams = connection.query_row("SELECT coalesce(max(no), 0) FROM streams", [], |row| row.get(0)).map_err(store_error)?;
+        let mut types = HashMap::new();
+        let mut statement = connection.prepare("SELECT name, no FROM types").map_err(store_error)?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).map_err(store_error)?;
+        for row in rows {
+            let (name, no) = row.map_err(store_error)?;
+            types.insert(EventType(name.into()), no);
+        }
+        Ok(End { position, recorded_at, streams, types, meta: Vec::new() })
     }
 
     fn write(
         &mut self,
         statements: &mut Statements<'_>,
-        stream: StreamId,
-        mut tail: Tail,
+        stream: &StreamId,
+        tail: &mut Tail,
         events: Vec<NewEvent>,
     ) -> Result<Appended, StoreError> {
         let first_position = Position(self.position + 1);
@@ -267,14 +282,12 @@ impl Log {
             tail.push(stored.metadata.event_id, stored.hash);
         }
         let revision = tail.revision().unwrap_or_default();
-        self.tails.put(stream, tail);
         Ok(Appended { revision, first_position, position: Position(self.position), repeated: false })
     }
 
-    fn begin(&mut self, connection: &Connection, stream: &StreamId) -> Result<Tail, StoreError> {
+    fn begin(&mut self, statements: &mut Statements<'_>, stream: &StreamId) -> Result<Tail, StoreError> {
         self.streams += 1;
-        let mut insert = connection.prepare_cached("INSERT INTO streams (no, name) VALUES (?, ?)").map_err(store_error)?;
-        insert.execute(params![self.streams, stream.as_str()]).map_err(store_error)?;
+        statements.begin.execute(params![self.streams, stream.as_str()]).map_err(store_error)?;
         Ok(Tail::new(self.streams, 0, Hash::START, []))
     }
 
@@ -290,11 +303,11 @@ impl Log {
 }
 
 /// The end of a stream, from the file.
-fn find_tail(connection: &Connection, stream: &StreamId) -> Result<Option<Tail>, StoreError> {
-    let mut find = connection.prepare_cached("SELECT no FROM streams WHERE name = ?").map_err(store_error)?;
-    let Some(no) = find.query_row([stream.as_str()], |row| row.get::<_, i64>(0)).optional().map_err(store_error)? else { return Ok(None) };
+fn find_tail(statements: &mut Statements<'_>, stream: &StreamId) -> Result<Option<Tail>, StoreError> {
+    let no = statements.find.query_row([stream.as_str()], |row| row.get::<_, i64>(0)).optional().map_err(store_error)?;
+    let Some(no) = no else { return Ok(None) };
     let last = "SELECT rev, substr(meta, 35, 32), id FROM events WHERE stream = ? ORDER BY rev DESC LIMIT ?";
-    let mut last = connection.prepare_cached(last).map_err(store_error)?;
+    let mut last = statements.connection.prepare_cached(last).map_err(store_error)?;
     let mut rows = last.query(params![no, signed(RECENT as u64)]).map_err(store_error)?;
     let (mut end, mut ids) = (None, Vec::new());
     while let Some(row) = rows.next().map_err(store_error)? {
