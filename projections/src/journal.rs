@@ -53,6 +53,7 @@ row! {
         /// The version of the posting rules.
         rules_version: u32,
     }
+    index(operator_id, account);
     index(operator_id, account, detail, business_on);
     index(operator_id, session_id);
     index(operator_id, payment_id);

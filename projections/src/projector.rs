@@ -49,18 +49,20 @@ impl From<ReadStoreError> for Trouble {
     }
 }
 
-/// Part of the log, as it is folded at once: whole pages, less what was folded before.
+/// Part of the log, as it is folded at once. Pages may overlap, because each reader asks from where it stands: of each, only what comes after the
+/// one before it counts.
 #[derive(Clone)]
 struct Stretch {
-    pages: Vec<Arc<Page>>,
+    pages: Vec<(Position, Arc<Page>)>,
     after: Position,
     events_max: usize,
 }
 
 impl Stretch {
     fn entries(&self) -> impl Iterator<Item = (&Entry, &Page)> {
-        let all = self.pages.iter().flat_map(|page| page.entries.iter().map(move |entry| (entry, &**page)));
-        all.skip_while(|(entry, _)| entry.position <= self.after).take(self.events_max)
+        let fresh = |(after, page): &'_ (Position, Arc<Page>)| page.entries.partition_point(|entry| entry.position <= *after);
+        let all = self.pages.iter().flat_map(move |part| part.1.entries[fresh(part)..].iter().map(|entry| (entry, &*part.1)));
+        all.take(self.events_max)
     }
 
     fn moments(&self, handles: &HashSet<&str>) -> Vec<Moment<'_>> {
@@ -78,7 +80,7 @@ impl Stretch {
     fn end(&self) -> Position {
         let cut = self.entries().count() >= self.events_max;
         let last = if cut { self.entries().last().map(|(entry, _)| entry.position) } else { None };
-        last.or_else(|| self.pages.last().map(|page| page.scanned_to)).unwrap_or(self.after)
+        last.or_else(|| self.pages.last().map(|(_, page)| page.scanned_to)).unwrap_or(self.after)
     }
 }
 
@@ -195,8 +197,8 @@ impl Projector {
             match self.feed.after(at).await? {
                 Some(page) => {
                     events += page.entries.iter().filter(|entry| entry.position > at).count();
-                    at = page.scanned_to;
-                    stretch.pages.push(page);
+                    let after = std::mem::replace(&mut at, page.scanned_to);
+                    stretch.pages.push((after, page));
                 }
                 None if stretch.pages.is_empty() => {
                     if build.state == BuildState::Filling {
@@ -322,4 +324,33 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::testing::id;
+
+    fn page(after: u64, to: u64) -> Arc<Page> {
+        let entry = |position| Entry {
+            position: Position(position),
+            event_id: id(u128::from(position)),
+            event_type: "key.revoked".into(),
+            stream: "key-1".into(),
+            recorded_at: domain::time::Timestamp::default(),
+            recorded: Err(domain::event::DecodeError::UnknownType { name: String::new(), version: 1 }),
+        };
+        let entries = (after + 1..=to).map(entry).collect();
+        Arc::new(Page { after: Position(after), scanned_to: Position(to), entries, context: Arc::default() })
+    }
+
+    #[test]
+    fn pages_that_overlap_give_each_event_once() {
+        let pages = vec![(Position(2), page(0, 5)), (Position(5), page(3, 9))];
+        let mut stretch = Stretch { pages, after: Position(2), events_max: 100 };
+        let positions = |stretch: &Stretch| stretch.entries().map(|(entry, _)| entry.position.0).collect::<Vec<_>>();
+        assert_eq!((positions(&stretch), stretch.end()), (vec![3, 4, 5, 6, 7, 8, 9], Position(9)));
+        stretch.events_max = 4;
+        assert_eq!((positions(&stretch), stretch.end()), (vec![3, 4, 5, 6], Position(6)));
+    }
 }

@@ -188,13 +188,13 @@ macro_rules! columns {
 
 columns! {
     Uuid: ColumnType::Uuid, Uuid(v) *v, Ok(v);
-    String: ColumnType::Text, Text(v) v.clone(), Ok(v);
+    String: ColumnType::Text, Text(v) shown(v), Ok(v);
     bool: ColumnType::Bool, Bool(v) *v, Ok(v);
     i64: ColumnType::Int, Int(v) *v, Ok(v);
     f64: ColumnType::Float, Float(v) *v, Ok(v);
     Timestamp: ColumnType::Timestamp, Timestamp(v) *v, Ok(v);
     Date: ColumnType::Date, Date(v) *v, Ok(v);
-    serde_json::Value: ColumnType::Json, Json(v) v.clone(), Ok(v);
+    serde_json::Value: ColumnType::Json, Json(v) shown_json(v), Ok(v);
 }
 
 macro_rules! ids {
@@ -259,6 +259,22 @@ impl<T: Column> Column for Option<T> {
             Value::Null => Ok(None),
             value => T::from_value(value).map(Some),
         }
+    }
+}
+
+/// Databases' text holds no NUL; what a device sends may. It is shown as U+FFFD, and the log keeps the original.
+fn shown(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn shown_json(json: &serde_json::Value) -> serde_json::Value {
+    match json {
+        serde_json::Value::String(text) => shown(text).into(),
+        serde_json::Value::Array(items) => items.iter().map(shown_json).collect(),
+        serde_json::Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (shown(name), shown_json(value))).collect::<serde_json::Map<_, _>>().into()
+        }
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => json.clone(),
     }
 }
 

@@ -37,7 +37,23 @@ pub(crate) fn array<'a>(column_type: ColumnType, cells: impl Iterator<Item = &'a
         ColumnType::Bool => collect!(Bool(yes) => *yes, bool),
         ColumnType::Timestamp => collect!(Timestamp(time) => time.jiff(), jiff::Timestamp),
         ColumnType::Date => collect!(Date(date) => *date, jiff::civil::Date),
-        ColumnType::Json => collect!(Json(json) => Json(clean_json(json)), Json<Cow<'a, serde_json::Value>>),
+        ColumnType::Json => collect!(Json(json) => Json(json), Json<&'a serde_json::Value>),
+    }
+}
+
+/// One cell.
+pub(crate) fn parameter(cell: &Value) -> Parameter<'_> {
+    match cell {
+        Value::Null => Box::new(None::<String>),
+        Value::Uuid(id) => Box::new(*id),
+        Value::Text(text) => Box::new(clean(text)),
+        Value::Decimal(number) => Box::new(*number),
+        Value::Int(number) => Box::new(*number),
+        Value::Float(number) => Box::new(*number),
+        Value::Bool(yes) => Box::new(*yes),
+        Value::Timestamp(time) => Box::new(time.jiff()),
+        Value::Date(date) => Box::new(*date),
+        Value::Json(json) => Box::new(Json(json)),
     }
 }
 
@@ -67,31 +83,7 @@ pub(crate) fn cell(row: &Row, at: usize, column_type: ColumnType) -> Result<Valu
     Ok(value.unwrap_or(Value::Null))
 }
 
-/// PostgreSQL's text holds no NUL; what a device sends may. It is shown as U+FFFD, and the log keeps the original.
-fn clean(text: &str) -> Cow<'_, str> {
+/// PostgreSQL's text holds no NUL. Rows have none (`projections::value`); what people ask for may.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
-}
-
-fn clean_json(json: &serde_json::Value) -> Cow<'_, serde_json::Value> {
-    if has_nul(json) { Cow::Owned(without_nul(json)) } else { Cow::Borrowed(json) }
-}
-
-fn has_nul(json: &serde_json::Value) -> bool {
-    match json {
-        serde_json::Value::String(text) => text.contains('\0'),
-        serde_json::Value::Array(items) => items.iter().any(has_nul),
-        serde_json::Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
-        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
-    }
-}
-
-fn without_nul(json: &serde_json::Value) -> serde_json::Value {
-    match json {
-        serde_json::Value::String(text) => clean(text).into(),
-        serde_json::Value::Array(items) => items.iter().map(without_nul).collect(),
-        serde_json::Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (clean(name).into_owned(), without_nul(value))).collect::<serde_json::Map<_, _>>().into()
-        }
-        other => other.clone(),
-    }
 }

@@ -6,14 +6,19 @@
 //! | [`schema`] | tables of builds from the projections' row types |
 //! | [`cells`] | cells to parameters, columns to cells |
 //! | [`store`] | the projections' port: builds, rows and checkpoint in one transaction |
+//! | [`query`], `page`, `near`, `books` | the readers' port: pages of any read model, stations around a point, the books |
 //!
 //! Nothing here knows what a read model means, and nothing here is the truth: drop the database, and it comes back from the log.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod books;
 pub mod cells;
 pub mod connect;
 mod error;
+mod near;
+mod page;
+pub mod query;
 pub mod schema;
 pub mod store;
 

@@ -38,10 +38,14 @@ pub(crate) fn array_type(column_type: ColumnType) -> &'static str {
     }
 }
 
+/// What ends a word, for the index as for those who search: else `2026-03` would be a year and a negative month.
+pub(crate) const WORD_ENDS: &str = r"-_./:+#@,;()[]";
+
 /// The words of a row, as the index and the search see them.
 pub(crate) fn words_expression(columns: &[&str]) -> String {
     let parts: Vec<String> = columns.iter().map(|column| format!("coalesce({column}, '')")).collect();
-    format!("to_tsvector('simple', {})", parts.join(" || ' ' || "))
+    let spaces = " ".repeat(WORD_ENDS.len());
+    format!("to_tsvector('simple', translate({}, '{WORD_ENDS}', '{spaces}'))", parts.join(" || ' ' || "))
 }
 
 /// Makes the table of a build. `build` is the table's name without its schema.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod history;
+
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -129,6 +131,12 @@ impl Log {
         self.store.append(&stream, expected, vec![NewEvent::encode(&event.into(), metadata)]).await.unwrap().position
     }
 
+    /// The state of an aggregate.
+    pub async fn state<D: domain::Decider>(&self, stream: &StreamId) -> D {
+        let there = self.store.read_stream(stream, Revision(0), usize::MAX).await.unwrap();
+        there.into_iter().fold(D::default(), |state, stored| state.apply(&stored.decode().unwrap()))
+    }
+
     /// The rows of a projection, folded in memory from the whole log.
     pub async fn folded(&self, projection: &dyn Projection) -> Vec<Vec<Value>> {
         let page = self.store.read_all(Position(0), &Filter::All, usize::MAX).await.unwrap();
@@ -154,7 +162,9 @@ impl Log {
     /// Runs projections until they are at the head.
     pub async fn catch_up(&self, read_models: &Arc<ReadModels>, projections: Vec<Arc<dyn Projection>>) {
         let runner = self.run(read_models, projections, Options::default());
-        runner.wait_for_head(PATIENCE).await.unwrap().unwrap();
+        if let Err(error) = runner.wait_for_head(PATIENCE).await.unwrap() {
+            panic!("{error}: {:#?}", runner.status().await.unwrap());
+        }
         runner.stop().await;
     }
 }
