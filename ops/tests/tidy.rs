@@ -39,7 +39,7 @@ const FLOATS_ALLOWED: &[&str] = &["domain/src/geo"];
 
 const LINES_MAX: usize = 700;
 /// Longer than that, and why.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[("schemas/sql/read_models.sql", "it is made from the row types, all of them in one file")];
 
 /// The texts of the project, by path from its root.
 struct Tree(BTreeMap<String, String>);
@@ -310,6 +310,7 @@ mod rules {
         ]
         files_stay_readable refuses [
             &[("domain/src/log.rs", &"\n".repeat(701))],
+            &[("schemas/sql/read_models.sql", "")],
         ]
         modules_have_names_of_the_field refuses [
             &[("domain/src/utils.rs", "")],
