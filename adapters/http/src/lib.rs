@@ -1,1 +1,105 @@
 //! The HTTP API: parse, call one function, answer.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`auth`] | bearer keys, and the one table of who may do what |
+//! | [`problem`], [`kinds`] | where errors become RFC 9457 problems |
+//! | [`idempotency`], [`asked`] | bodies with their idempotency keys; ids and query parameters |
+//! | [`wire`], [`answer`] | values as they stand in JSON; answers with their headers |
+//! | [`observe`], [`limits`] | request ids, spans, metrics; sizes, times, rates |
+//! | [`docs`], [`health`] | the OpenAPI document and its page; how the process is |
+//! | the others | one resource each |
+//!
+//! Deliberately absent: TLS (a proxy's work), any SQL, and any decision about money.
+
+pub mod answer;
+pub mod asked;
+pub mod auth;
+pub mod bills;
+pub mod device_events;
+pub mod docs;
+pub mod health;
+pub mod idempotency;
+pub mod kinds;
+pub mod limits;
+pub mod observe;
+pub mod payments;
+pub mod presence;
+pub mod problem;
+pub mod sessions;
+pub mod webhooks;
+pub mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use commands::Commands;
+use commands::key::KeyDirectory;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use limits::Limits;
+pub use problem::{Kind, Problem};
+
+/// What every request may reach.
+pub struct Api {
+    /// What can be asked of the ledger.
+    pub commands: Arc<Commands>,
+    /// Who may ask.
+    pub keys: Arc<KeyDirectory>,
+    /// Which devices have been heard of.
+    pub presence: Arc<presence::Presence>,
+    /// The metrics in Prometheus' text form, if they are kept.
+    pub metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// Sizes, times and rates.
+    pub limits: Limits,
+    /// How much each key has asked for of late.
+    pub rates: limits::Rates,
+}
+
+impl Api {
+    /// What a process needs at least; read models and metrics are added by field.
+    #[must_use]
+    pub fn new(commands: Arc<Commands>, keys: Arc<KeyDirectory>, presence: Arc<presence::Presence>, limits: Limits) -> Api {
+        Api { commands, keys, presence, metrics: None, limits, rates: limits::Rates::default() }
+    }
+
+    /// Everything under one router. Shutting down is the caller's: `axum::serve(…).with_graceful_shutdown(…)`.
+    pub fn router(self) -> Router {
+        let api = Arc::new(self);
+        let (guarded, _) = guarded().split_for_parts();
+        let (open, _) = open().split_for_parts();
+        guarded
+            .route_layer(from_fn_with_state(Arc::clone(&api), auth::guard))
+            .merge(open)
+            .merge(docs::routes())
+            .fallback(async |uri: axum::http::Uri| Problem::new(Kind::NoSuchPath, format!("there is nothing at {}", uri.path())))
+            .method_not_allowed_fallback(async |method: axum::http::Method| {
+                Problem::new(Kind::MethodNotAllowed, format!("this path does not take {method}"))
+            })
+            .layer(from_fn_with_state(Arc::clone(&api), limits::in_time))
+            .layer(CatchPanicLayer::custom(observe::panicked))
+            .layer(axum::extract::DefaultBodyLimit::max(api.limits.body_bytes_max))
+            .layer(from_fn(observe::observe))
+            .with_state(api)
+    }
+}
+
+/// The OpenAPI document, from the same routes.
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    let document = OpenApiRouter::<Arc<Api>>::with_openapi(docs::Document::openapi()).merge(guarded()).merge(open()).into_openapi();
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    docs::complete(&mut document);
+    document
+}
+
+fn guarded() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().merge(sessions::routes()).merge(payments::routes()).merge(device_events::routes()).merge(webhooks::routes())
+}
+
+fn open() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().merge(health::routes())
+}

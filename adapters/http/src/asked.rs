@@ -1,0 +1,195 @@
+//! What stands in a request's head: ids in the path, query parameters, preconditions, how long to wait.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use domain::log::Revision;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
+
+use crate::Api;
+use crate::problem::{Kind, Problem};
+
+/// The id in the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Id<T>(pub T);
+
+impl<T: From<Uuid>> FromRequestParts<Arc<Api>> for Id<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Id<T>, Problem> {
+        let unfit = || Problem::new(Kind::InvalidId, "an id is a UUID, like 0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d");
+        let Path(text) = Path::<String>::from_request_parts(parts, api).await.map_err(|_| unfit())?;
+        // Other spellings of a UUID (braces, urn:) would make two addresses of one thing.
+        if !matches!(text.len(), 32 | 36) {
+            return Err(unfit());
+        }
+        Uuid::try_parse(&text).map(|id| Id(T::from(id))).map_err(|_| unfit())
+    }
+}
+
+/// The text in the path.
+#[derive(Debug, Clone)]
+pub struct Segment(pub String);
+
+impl FromRequestParts<Arc<Api>> for Segment {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Segment, Problem> {
+        let unfit = || Problem::new(Kind::InvalidId, "the path is not UTF-8");
+        Path::<String>::from_request_parts(parts, api).await.map(|Path(text)| Segment(text)).map_err(|_| unfit())
+    }
+}
+
+/// The query parameters.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Api>> for Params<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Params<T>, Problem> {
+        Query::<T>::try_from_uri(&parts.uri).map(|Query(params)| Params(params)).map_err(|rejection| {
+            let mut reason: &dyn std::error::Error = &rejection;
+            while let Some(source) = reason.source() {
+                reason = source;
+            }
+            Problem::new(Kind::InvalidQuery, reason.to_string())
+        })
+    }
+}
+
+/// How many rows of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub u32);
+
+impl Default for Limit {
+    fn default() -> Limit {
+        Limit(50)
+    }
+}
+
+impl FromStr for Limit {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Limit, &'static str> {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|limit| is_plain && (1..=200).contains(limit)).map(Limit).ok_or("limit is a number from 1 to 200")
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl PartialSchema for Limit {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(200))
+            .default(Some(50.into()))
+            .description(Some("At most this many rows."))
+            .into()
+    }
+}
+impl ToSchema for Limit {}
+
+/// What `If-Match` asks for.
+#[derive(Debug, Clone, Default)]
+pub struct IfMatch(Option<String>);
+
+impl FromRequestParts<Arc<Api>> for IfMatch {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<IfMatch, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(IfMatch(None)) };
+        let text = value.to_str().map_err(|_| Problem::new(Kind::InvalidHeader, "If-Match is not ASCII"))?;
+        Ok(IfMatch(Some(text.to_owned())))
+    }
+}
+
+impl IfMatch {
+    /// Whether the resource is as the client knows it.
+    ///
+    /// # Errors
+    /// When it has changed since.
+    pub fn check(&self, revision: Option<Revision>) -> Result<(), Problem> {
+        let (Some(asked), Some(revision)) = (&self.0, revision) else { return Ok(()) };
+        if matches(asked, &etag(revision)) {
+            return Ok(());
+        }
+        Err(Problem::new(Kind::PreconditionFailed, format!("the resource is at {}; read it again", etag(revision))))
+    }
+}
+
+/// The tag of a resource at a revision.
+#[must_use]
+pub fn etag(revision: Revision) -> String {
+    format!("\"r{revision}\"")
+}
+
+/// Whether one of a header's tags is this one. The comparison is the weak one: a proxy that compresses may weaken a tag.
+#[must_use]
+pub fn matches(header: &str, etag: &str) -> bool {
+    header.trim() == "*" || header.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag.trim_start_matches("W/"))
+}
+
+/// How long the client would have us wait (`Prefer: wait=5`, RFC 7240), up to `most`.
+#[must_use]
+pub fn patience(headers: &HeaderMap, most: Duration) -> Duration {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    for preference in preferences {
+        let preference = preference.trim().to_ascii_lowercase();
+        if preference == "respond-async" {
+            return Duration::ZERO;
+        }
+        if let Some(seconds) = preference.strip_prefix("wait=").and_then(|seconds| seconds.parse().ok()) {
+            return Duration::from_secs(seconds).min(most);
+        }
+    }
+    most
+}
+
+impl<T: fmt::Display> fmt::Display for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_number_from_1_to_200() {
+        assert_eq!("200".parse(), Ok(Limit(200)));
+        for bad in ["0", "201", "-1", "+5", "", "1.0", "99999999999999999999"] {
+            assert!(bad.parse::<Limit>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_weakened_tag_still_matches_and_another_revision_does_not() {
+        assert!(matches("W/\"r3\", \"r4\"", "\"r3\""));
+        assert!(matches("*", "\"r3\""));
+        assert!(!matches("\"r2\"", "\"r3\""));
+    }
+
+    #[test]
+    fn a_client_may_wait_less_and_never_longer() {
+        let most = Duration::from_secs(10);
+        let headers = |value: &str| HeaderMap::from_iter([("prefer".parse().unwrap(), value.parse().unwrap())]);
+        assert_eq!(patience(&HeaderMap::new(), most), most);
+        assert_eq!(patience(&headers("wait=2"), most), Duration::from_secs(2));
+        assert_eq!(patience(&headers("respond-async, wait=2"), most), Duration::ZERO);
+        assert_eq!(patience(&headers("wait=600"), most), most);
+        assert_eq!(patience(&headers("wait=soon"), most), most);
+    }
+}

@@ -1,0 +1,89 @@
+//! Payments, refunds and what the sandbox channel reports.
+
+use domain::key::Role;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{World, send};
+
+async fn topped_up(world: &World, amount: &str) -> Value {
+    let body = json!({"user_id": world.user, "channel": "sandbox", "amount_yuan": amount, "purpose": {"kind": "top_up"}});
+    let answered = world.post(Role::App, "/v1/payments", body).await;
+    let payment = answered.is(201);
+    assert_eq!(answered.header("location"), format!("/v1/payments/{}", payment["payment_id"].as_str().unwrap()));
+    payment
+}
+
+#[tokio::test]
+async fn a_top_up_is_paid_once_however_often_the_channel_says_so() {
+    let world = World::new().await;
+    let payment = topped_up(&world, "100").await;
+    let id = payment["payment_id"].as_str().unwrap();
+    assert_eq!((&payment["status"], &payment["amount_yuan"]), (&json!("open"), &json!("100.00")));
+    for _ in 0..2 {
+        let paid = world.pay(id, "100").await.is(200);
+        assert_eq!((&paid["status"], &paid["refundable_yuan"]), (&json!("succeeded"), &json!("100.00")));
+    }
+    let by_number = world.get(Role::Finance, &format!("/v1/payments/{}", payment["payment_no"].as_str().unwrap())).await.is(200);
+    assert_eq!(by_number["payment_id"], payment["payment_id"]);
+}
+
+#[tokio::test]
+async fn a_refund_is_never_more_than_there_is() {
+    let world = World::new().await;
+    let payment = topped_up(&world, "30").await;
+    let id = payment["payment_id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/payments/{id}/refunds");
+    let refund = |amount: &str| json!({"amount_yuan": amount, "reason": "asked for"});
+    world.pay(&id, "30").await.is(200);
+    let mut answered = world.post(Role::Finance, &path, refund("20")).await;
+    for _ in 0..100 {
+        if answered.status == 202 {
+            break;
+        }
+        // The wallet learns of the money a moment later.
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        answered = world.post(Role::Finance, &path, refund("20")).await;
+    }
+    answered.is(202);
+    world.post(Role::Finance, &path, refund("20")).await.is_problem(409, "insufficient-funds");
+}
+
+#[tokio::test]
+async fn an_unpaid_payment_closes_and_a_paid_one_does_not() {
+    let world = World::new().await;
+    let unpaid = topped_up(&world, "10").await["payment_id"].as_str().unwrap().to_owned();
+    let closed = send(world.request(Role::App, Method::POST, &format!("/v1/payments/{unpaid}/close"))).await.is(200);
+    assert_eq!(closed["status"], "closed");
+    let paid = topped_up(&world, "10").await["payment_id"].as_str().unwrap().to_owned();
+    world.pay(&paid, "10").await.is(200);
+    let close = world.request(Role::App, Method::POST, &format!("/v1/payments/{paid}/close"));
+    send(close).await.is_problem(409, "payment-already-paid");
+}
+
+#[tokio::test]
+async fn a_channel_that_is_not_configured_is_refused() {
+    let world = World::new().await;
+    let body = json!({"user_id": world.user, "channel": "alipay", "amount_yuan": "10", "purpose": {"kind": "top_up"}});
+    world.post(Role::App, "/v1/payments", body).await.is_problem(422, "channel-not-configured");
+    world.post(Role::App, "/v1/webhooks/alipay", json!({})).await.is_problem(422, "invalid-body");
+}
+
+#[tokio::test]
+async fn another_operator_neither_sees_nor_pays_nor_refunds_a_payment() {
+    let world = World::new().await;
+    let payment = topped_up(&world, "10").await;
+    let (id, number) = (payment["payment_id"].as_str().unwrap(), payment["payment_no"].as_str().unwrap());
+    let refund = json!({"amount_yuan": "1", "reason": "r"});
+    let paid = json!({"type": "paid", "payment_no": number, "amount_yuan": "10", "channel_transaction": "x", "paid_at": "2026-03-01T08:00:00+08:00"});
+    let pay = json!({"user_id": world.user, "channel": "sandbox", "amount_yuan": "1", "purpose": {"kind": "top_up"}});
+    for (method, path, body) in [
+        (Method::GET, format!("/v1/payments/{id}"), json!({})),
+        (Method::POST, format!("/v1/payments/{id}/close"), json!({})),
+        (Method::POST, format!("/v1/payments/{id}/refunds"), refund),
+        (Method::POST, "/v1/webhooks/sandbox".to_owned(), paid),
+        (Method::POST, "/v1/payments".to_owned(), pay),
+    ] {
+        send(world.foreign(Role::Admin, method, &path).json(&body)).await.is_problem(404, "not-found");
+    }
+}
