@@ -180,7 +180,7 @@ pub enum SessionError {
     #[error("the session has not been billed")]
     NotBilled,
     /// The station had no tariff: it cannot be priced.
-    #[error("the session has no tariff; assign one to the station")]
+    #[error("the session has no price: its station had no tariff when it was first heard of")]
     NoTariff,
     /// What is set aside or paid must be more than nothing.
     #[error("{amount} cannot be set aside or paid for a session")]

@@ -103,7 +103,7 @@ impl Session {
             SessionEvent::Settled { mode, prepaid_applied, captured, refund, refund_to, .. } => match self {
                 Session::Billed { course, basis, bill, mut paid, .. } => {
                     paid.prepaid += *prepaid_applied;
-                    paid.is_prepayment_settled = matches!(mode, PaymentMode::Prepaid { .. }) && !course.is_unfunded;
+                    paid.is_prepayment_settled = matches!(mode, PaymentMode::Prepaid { .. });
                     paid.captured += *captured;
                     paid.captured_ever += (*captured).max(Money::ZERO);
                     // What goes back to any other payment is the rest of the prepayment, or has been taken off it above.

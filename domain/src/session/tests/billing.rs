@@ -103,6 +103,12 @@ fn an_idle_fee_waits_for_the_vehicle_to_leave() {
 }
 
 #[test]
+fn an_idle_fee_waits_also_when_only_the_stop_was_seen() {
+    let fee = requested_under(prepaid(), tariff_with_idle_fee());
+    given::<Session>([fee, authorised(), starting(), stopped("10:30"), accepted("20", [])]).when(BILL).then_nothing();
+}
+
+#[test]
 fn an_unplugging_before_the_end_of_charging_is_no_idle_time() {
     given::<Session>(with(recorded_with_idle_fee(), [unplugged("10:29")])).when(BILL).then([billed_as(bill_with_idle("", "20", "10:30"))]);
 }
@@ -242,4 +248,15 @@ fn a_new_price_does_not_undo_a_credit_nor_make_the_bill_negative() {
         let corrections = state(true_record.clone()).decide(BILL).unwrap();
         given::<Session>([true_record, corrections].concat()).when(BILL).then_nothing();
     }
+}
+
+#[test]
+fn a_credit_on_idle_time_leaves_the_idle_time_that_was_billed() {
+    let first = bill_with_idle("", "20", "10:40");
+    let closed_and_billed = with(recorded_with_idle_fee()[..4].to_vec(), [closed("20", "10:30"), billed_as(first)]);
+    let credits = state(closed_and_billed.clone()).decide(credit("5")).unwrap();
+    let credited_bill = [closed_and_billed, credits].concat();
+    given::<Session>(credited_bill.clone()).when(BILL).then_nothing();
+    // 22 for the energy, 5 for ten minutes, and 5 taken off.
+    assert_eq!(credited(with(credited_bill, [accepted("22", [Oddity::Late])]), BILL), (money("22.00"), vec![money("-5.00")]));
 }

@@ -54,6 +54,8 @@ fn a_meter_that_does_not_know_its_register_starts_all_the_same() {
     given::<Session>(told(prepaid())).when(report_start("-1", "10:00")).then([begun(), unknown()]);
     let heard = with(told(prepaid()), [begun(), unknown()]);
     given::<Session>(heard.clone()).when(report_start("-1", "10:00")).then_nothing();
+    let many = (1..20).map(|minute| disputed("-1", &format!("10:{minute:02}"), DisputeReason::NotAnEnergy)).collect();
+    given::<Session>([heard.clone(), many].concat()).when(report_start("-1", "10:00")).then_nothing();
     // Counted from the first register that is believed, or a lifetime total would be billed as one session.
     given::<Session>(heard.clone()).when(report_meter("34567", "10:01")).then([read("34567", "10:01", "0")]);
     given::<Session>(with(heard, [read("34567", "10:01", "0")]))
