@@ -192,28 +192,29 @@ impl Ledger {
     ) -> Result<Done<D>, HandleError<D::Error>> {
         let entry = self.hot::<D>(stream);
         let mut hot = entry.lock().await;
-        if hot.revision.is_none() {
+        // Whether the state holds all that was there when the command came.
+        let mut is_newest = hot.revision.is_none();
+        if is_newest {
             self.catch_up(stream, &mut hot).await?;
         }
         for _ in 0..ATTEMPTS_MAX {
             if hot.commands.contains(&envelope.command_id) {
                 return self.repetition(stream, envelope.command_id, &hot).await;
             }
-            let events = match hot.state.decide(command.clone()) {
-                Ok(events) => events,
-                // A refusal counts only against the newest state: another process may have written since.
-                Err(refusal) => {
-                    let known = hot.revision;
+            let decision = hot.state.decide(command.clone());
+            let events = match decision {
+                Ok(events) if !events.is_empty() => events,
+                // A refusal and a command that changes nothing count only against the newest state: another process may have written since.
+                Ok(_) | Err(_) if !is_newest => {
                     self.catch_up(stream, &mut hot).await?;
-                    if hot.revision == known {
-                        return Err(HandleError::Refused(refusal));
-                    }
+                    is_newest = true;
                     continue;
                 }
+                Ok(events) => {
+                    return Ok(Done { state: hot.state.clone(), events, revision: hot.revision, position: None, repeated: false });
+                }
+                Err(refusal) => return Err(HandleError::Refused(refusal)),
             };
-            if events.is_empty() {
-                return Ok(Done { state: hot.state.clone(), events, revision: hot.revision, position: None, repeated: false });
-            }
             let recorded_at = self.clock.now();
             let new = events.iter().enumerate().map(|(index, event)| {
                 NewEvent::encode(&event.clone().into(), metadata(envelope, EventId::of(envelope.command_id, index), recorded_at))
@@ -232,9 +233,17 @@ impl Ledger {
                         repeated: appended.repeated,
                     });
                 }
-                Err(AppendError::Conflict { .. }) => self.catch_up(stream, &mut hot).await?,
+                Err(AppendError::Conflict { .. }) => {
+                    self.catch_up(stream, &mut hot).await?;
+                    is_newest = true;
+                }
+                // Its answer was lost when it was done, and it comes again at another time: the stream knows the command, whatever surrounds it now.
                 Err(AppendError::IdReused { .. }) => {
-                    return Err(HandleError::CommandReused { command_id: envelope.command_id, stream: stream.clone() });
+                    self.catch_up(stream, &mut hot).await?;
+                    is_newest = true;
+                    if !hot.commands.contains(&envelope.command_id) {
+                        return Err(HandleError::CommandReused { command_id: envelope.command_id, stream: stream.clone() });
+                    }
                 }
                 Err(AppendError::Store(error)) => return Err(HandleError::Store(error)),
             }
@@ -251,6 +260,21 @@ impl Ledger {
         let mut hot = entry.lock().await;
         self.catch_up(stream, &mut hot).await?;
         Ok(Loaded { state: hot.state.clone(), revision: hot.revision })
+    }
+
+    /// Whether a command has changed the aggregate in `stream`.
+    ///
+    /// # Errors
+    /// When the engine cannot, or this release cannot read what it holds.
+    pub async fn has_done<D: Decider>(
+        &self,
+        stream: &StreamId,
+        command_id: CommandId,
+    ) -> Result<bool, HandleError<std::convert::Infallible>> {
+        let entry = self.hot::<D>(stream);
+        let mut hot = entry.lock().await;
+        self.catch_up(stream, &mut hot).await?;
+        Ok(hot.commands.contains(&command_id))
     }
 
     async fn catch_up<D: Decider, E: std::error::Error>(&self, stream: &StreamId, hot: &mut Hot<D>) -> Result<(), HandleError<E>> {
