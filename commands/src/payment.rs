@@ -3,7 +3,7 @@
 use domain::ids::{CommandId, PaymentId, RefundId, SessionId, UserId};
 use domain::log::{Actor, StreamId};
 use domain::payment::{Channel, Payment, PaymentCommand, Purpose};
-use domain::session::{Session, SessionCommand};
+use domain::session::{LaterPayment, Session, SessionCommand, SessionError};
 use domain::units::Money;
 use domain::user::User;
 use domain::wallet::{Wallet, WalletCommand};
@@ -85,11 +85,11 @@ impl Commands {
         Ok(self.ledger.load::<Payment>(&stream).await?)
     }
 
-    /// Asks for money back on a payment, where the books say it lies: a top-up lies in the wallet; a session's payment has been applied to its bill, and comes back
-    /// by a credit on that bill.
+    /// Asks for money back on a payment, where the books say it lies: a top-up lies in the wallet; what a session's bill has taken comes back by a credit on that
+    /// bill; the rest, and what came too late to be used, goes back by itself.
     ///
     /// # Errors
-    /// When there is not as much to give back.
+    /// When there is not as much to give back, or the session still needs it.
     pub async fn refund_payment(
         &self,
         caller: &Caller,
@@ -102,24 +102,38 @@ impl Commands {
         let Some(terms) = payment.terms().cloned() else {
             return Err(CommandError::NotFound { what: "payment", id: payment_id.to_string() });
         };
-        match terms.purpose {
-            Purpose::TopUp => {
+        let refund_id: RefundId = ids.id("refund");
+        let credit_id = ids.command("credit session");
+        let (session_id, correlation_id) = match terms.purpose {
+            Purpose::TopUp => (None, payment_id.0),
+            Purpose::Prepayment { session_id } | Purpose::Postpaid { session_id } => (Some(session_id), session_id.0),
+        };
+        let is_late = payment.receipt().is_some_and(|receipt| receipt.late);
+        // The same request goes the same way again, whatever has become of the money since.
+        let goes_back_directly = match session_id {
+            _ if is_late || payment.refund(refund_id).is_some() => true,
+            None => {
                 let done = self.refund_wallet(caller, ids, terms.user_id, amount).await?;
-                Ok(Refunding { refund_id: None, position: done.position })
+                return Ok(Refunding { refund_id: None, position: done.position });
             }
-            Purpose::Prepayment { session_id } | Purpose::Postpaid { session_id } => {
+            Some(session_id) => {
                 let stream = StreamId::session(session_id);
                 let session = self.ledger.load::<Session>(&stream).await?.state;
-                let envelope = caller.envelope(ids.command("credit session"), session_id.0);
-                if session.bill().is_some() {
-                    let credit = SessionCommand::Credit { amount, note: reason };
-                    let done = self.ledger.handle::<Session>(&stream, credit, &envelope).await?;
-                    return Ok(Refunding { refund_id: None, position: done.position });
-                }
-                let refund_id: RefundId = ids.id("refund");
-                let request =
-                    PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no: refund_no(payment_id, refund_id), reason };
-                let envelope = caller.envelope(ids.command("refund payment"), session_id.0);
+                let is_credited = self.ledger.has_done::<Session>(&stream, credit_id).await?;
+                !is_credited && used_by(&session, payment_id, &terms.purpose)?.is_some_and(|used| amount <= payment.refundable() - used)
+            }
+        };
+        match session_id {
+            Some(session_id) if !goes_back_directly => {
+                let credit = SessionCommand::Credit { amount, note: reason };
+                let envelope = caller.envelope(credit_id, correlation_id);
+                let done = self.ledger.handle::<Session>(&StreamId::session(session_id), credit, &envelope).await?;
+                Ok(Refunding { refund_id: None, position: done.position })
+            }
+            Some(_) | None => {
+                let refund_no = refund_no(payment_id, refund_id);
+                let request = PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason };
+                let envelope = caller.envelope(ids.command("refund payment"), correlation_id);
                 let done = self.ledger.handle::<Payment>(&StreamId::payment(payment_id), request, &envelope).await?;
                 Ok(Refunding { refund_id: Some(refund_id), position: done.position })
             }
@@ -144,15 +158,15 @@ impl Commands {
         Ok(self.ledger.handle::<Wallet>(&StreamId::wallet(user_id), request, &envelope).await?)
     }
 
-    /// Closes an unpaid payment.
+    /// Closes an unpaid payment: at its channel first, so that nobody pays into a closed one.
     ///
     /// # Errors
-    /// When it has been paid.
+    /// When it has been paid, or the channel does not answer.
     pub async fn close_payment(&self, caller: &Caller, ids: &RequestIds, payment_id: PaymentId) -> Result<Done<Payment>, CommandError> {
         let stream = StreamId::payment(payment_id);
         let origin = self.owned("payment", &stream, caller.operator_id).await?;
         let envelope = caller.envelope(ids.command("close payment"), origin.correlation_id);
-        Ok(self.ledger.handle::<Payment>(&stream, PaymentCommand::Close { payment_id }, &envelope).await?)
+        self.close_unpaid(payment_id, &envelope).await
     }
 
     /// Records what a channel says happened. Saying it again, late or out of order changes nothing that it should not.
@@ -206,6 +220,31 @@ pub struct Refunding {
     pub refund_id: Option<RefundId>,
     /// What `X-Min-Position` waits for.
     pub position: Option<domain::log::Position>,
+}
+
+/// How much of a payment a session's bill has taken. None when that is not known before it is settled.
+///
+/// # Errors
+/// When the session runs on it: there will be a bill.
+fn used_by(session: &Session, payment_id: PaymentId, purpose: &Purpose) -> Result<Option<Money>, SessionError> {
+    let is_unfunded = session.course().is_some_and(|course| course.is_unfunded);
+    match (session, purpose) {
+        (_, Purpose::TopUp) | (Session::Absent | Session::NotStarted(_), _) => Ok(Some(Money::ZERO)),
+        (_, Purpose::Prepayment { .. }) if is_unfunded => Ok(Some(Money::ZERO)),
+        (Session::Billed { paid, .. }, Purpose::Prepayment { .. }) => Ok(paid.is_prepayment_settled.then_some(paid.prepaid)),
+        (Session::Billed { paid, .. }, Purpose::Postpaid { .. }) => {
+            Ok(Some(paid.later.iter().filter(|later| later.payment_id == payment_id).map(LaterPayment::rest).sum()))
+        }
+        (
+            Session::Requested(_)
+            | Session::Authorised(_)
+            | Session::Starting { .. }
+            | Session::Charging(_)
+            | Session::Ended { .. }
+            | Session::Finished { .. },
+            Purpose::Prepayment { .. } | Purpose::Postpaid { .. },
+        ) => Err(SessionError::NotBilled),
+    }
 }
 
 /// What a session still owes.

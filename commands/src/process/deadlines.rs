@@ -16,6 +16,8 @@ use domain::time::Timestamp;
 use super::{Action, Step};
 use crate::error::CommandError;
 
+/// A channel that has not said what became of a payment is asked after half a minute, then each time after twice as long, and when the payment expires.
+const PAYMENT_ASK_SECONDS: i64 = 30;
 /// A channel that has not said what became of a refund is asked after a minute, then every ten.
 const REFUND_ASK_SECONDS: i64 = 60;
 const REFUND_ASK_AGAIN_SECONDS: i64 = 600;
@@ -62,17 +64,39 @@ enum Subject {
 /// A deadline that has passed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Missed {
-    /// The event that opened it.
+    /// The event that opened it; what is done because of it happens when the deadline passed.
     pub cause: Metadata,
     /// What is to be done.
     pub step: Step,
     subject: Subject,
+    /// When it is due again, unless it has been met.
+    again: Timestamp,
+    is_last: bool,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone)]
+struct Awaited {
+    cause: Metadata,
+    step: Step,
+    repeats: Repeats,
+}
+
+/// How often a deadline is due.
+#[derive(Debug, Clone, Copy)]
+enum Repeats {
+    /// Once.
+    Never,
+    /// Until an event ends it.
+    Forever,
+    /// At growing distances, until a payment expires.
+    UntilExpiry(PaymentId, Timestamp),
 }
 
 /// The open deadlines.
 #[derive(Debug, Default)]
 pub struct Deadlines {
-    open: BTreeMap<(Timestamp, Subject), (Metadata, Step)>,
+    open: BTreeMap<(Timestamp, Subject), Awaited>,
     due_of: HashMap<Subject, Timestamp>,
 }
 
@@ -126,21 +150,23 @@ impl Deadlines {
             SessionEvent::Starting { refs, expires_at } => {
                 let due = (*expires_at).max(from.plus_seconds(AGAIN_SECONDS));
                 let step = command(refs.session_id, "start timed out", SessionCommand::TimeOutStart);
-                self.set(Subject::Session(refs.session_id), due, cause, step);
+                self.set(Subject::Session(refs.session_id), due, cause, step, Repeats::Never);
             }
             SessionEvent::Started { refs, .. } => self.await_news(refs.session_id, SILENCE_SECONDS, cause),
             SessionEvent::MeterRead { session_id, .. } => self.await_news(*session_id, SILENCE_SECONDS, cause),
             SessionEvent::Stopped { refs, .. } | SessionEvent::Faulted { refs, .. } => {
                 self.await_news(refs.session_id, RECORD_SECONDS, cause);
             }
-            SessionEvent::RecordAccepted { refs, .. } | SessionEvent::ClosedByOperator { refs, .. } => {
+            SessionEvent::RecordAccepted { refs, .. } => {
                 let due = from.plus_seconds(UNPLUG_SECONDS);
                 let bill = SessionCommand::Bill { plugged_until: Some(cause.occurred_at.plus_seconds(UNPLUG_SECONDS)) };
-                self.set(Subject::Session(refs.session_id), due, cause, command(refs.session_id, "bill while plugged", bill));
+                let step = command(refs.session_id, "bill while plugged", bill);
+                self.set(Subject::Session(refs.session_id), due, cause, step, Repeats::Never);
             }
             SessionEvent::StartTimedOut { refs, .. }
             | SessionEvent::Refused { refs, .. }
             | SessionEvent::Abandoned { refs }
+            | SessionEvent::ClosedByOperator { refs, .. }
             | SessionEvent::Billed { refs, .. } => self.clear(Subject::Session(refs.session_id)),
             SessionEvent::Requested { .. }
             | SessionEvent::Discovered { .. }
@@ -158,8 +184,9 @@ impl Deadlines {
     fn observe_payment(&mut self, event: &PaymentEvent, cause: &Metadata) {
         match event {
             PaymentEvent::Initiated { payment_id, expires_at, .. } => {
-                let step = Step::new("payment expired", Action::AskAfterPayment { payment_id: *payment_id });
-                self.set(Subject::Payment(*payment_id), *expires_at, cause, step);
+                let step = Step::new("ask after payment", Action::AskAfterPayment { payment_id: *payment_id });
+                let due = cause.recorded_at.plus_seconds(PAYMENT_ASK_SECONDS).min(*expires_at);
+                self.set(Subject::Payment(*payment_id), due, cause, step, Repeats::UntilExpiry(*payment_id, *expires_at));
             }
             PaymentEvent::Succeeded { payment_id, .. }
             | PaymentEvent::Failed { payment_id, .. }
@@ -167,7 +194,7 @@ impl Deadlines {
             PaymentEvent::RefundRequested { payment_id, refund_id, .. } => {
                 let ask = Action::AskAfterRefund { payment_id: *payment_id, refund_id: *refund_id };
                 let due = cause.recorded_at.plus_seconds(REFUND_ASK_SECONDS);
-                self.set(Subject::Refund(*payment_id, *refund_id), due, cause, Step::new("ask after refund", ask));
+                self.set(Subject::Refund(*payment_id, *refund_id), due, cause, Step::new("ask after refund", ask), Repeats::Forever);
             }
             PaymentEvent::RefundSucceeded { payment_id, refund_id, .. } | PaymentEvent::RefundFailed { payment_id, refund_id, .. } => {
                 self.clear(Subject::Refund(*payment_id, *refund_id));
@@ -181,13 +208,17 @@ impl Deadlines {
 
     fn await_news(&mut self, session_id: SessionId, seconds: i64, cause: &Metadata) {
         let step = Step::new("abandon", Action::Session(session_id, SessionCommand::Abandon));
-        self.set(Subject::Session(session_id), cause.recorded_at.plus_seconds(seconds), cause, step);
+        self.set(Subject::Session(session_id), cause.recorded_at.plus_seconds(seconds), cause, step, Repeats::Never);
     }
 
-    fn set(&mut self, subject: Subject, due: Timestamp, cause: &Metadata, step: Step) {
+    fn set(&mut self, subject: Subject, due: Timestamp, cause: &Metadata, step: Step, repeats: Repeats) {
+        self.put(subject, due, Awaited { cause: cause.clone(), step, repeats });
+    }
+
+    fn put(&mut self, subject: Subject, due: Timestamp, awaited: Awaited) {
         self.clear(subject);
         self.due_of.insert(subject, due);
-        self.open.insert((due, subject), (cause.clone(), step));
+        self.open.insert((due, subject), awaited);
     }
 
     fn clear(&mut self, subject: Subject) {
@@ -196,25 +227,36 @@ impl Deadlines {
         }
     }
 
-    /// What is due now. A refund without an answer is asked after again and again; everything else is due once.
+    /// What is due now. It stays open, and is due again soon, until it has been [met](Deadlines::met) or an event ends it: so that what could not be done is done later.
     pub fn due(&mut self, now: Timestamp) -> Vec<Missed> {
-        let mut missed = Vec::new();
-        while let Some(entry) = self.open.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
-            let ((_, subject), (cause, step)) = entry.remove_entry();
-            self.due_of.remove(&subject);
-            missed.push(Missed { cause, step, subject });
-        }
-        for again in missed.iter().filter(|missed| matches!(missed.subject, Subject::Refund(..))) {
-            self.set(again.subject, now.plus_seconds(REFUND_ASK_AGAIN_SECONDS), &again.cause, again.step.clone());
-        }
-        missed
+        let due: Vec<(Timestamp, Subject)> = self.open.keys().take_while(|(due, _)| *due <= now).copied().collect();
+        due.into_iter()
+            .filter_map(|(due, subject)| {
+                let awaited = self.open.get(&(due, subject))?.clone();
+                let (step, again, is_last) = match awaited.repeats {
+                    Repeats::Never => (awaited.step.clone(), now.plus_seconds(AGAIN_SECONDS), true),
+                    Repeats::Forever => (awaited.step.clone(), now.plus_seconds(REFUND_ASK_AGAIN_SECONDS), false),
+                    Repeats::UntilExpiry(_, expires_at) if now < expires_at => {
+                        let waited = now.seconds_since(awaited.cause.recorded_at).max(PAYMENT_ASK_SECONDS);
+                        (awaited.step.clone(), now.plus_seconds(waited).min(expires_at), false)
+                    }
+                    Repeats::UntilExpiry(payment_id, _) => {
+                        let close = Step::new("payment expired", Action::ClosePayment { payment_id });
+                        (close, now.plus_seconds(AGAIN_SECONDS), true)
+                    }
+                };
+                let cause = Metadata { occurred_at: due, ..awaited.cause.clone() };
+                self.put(subject, again, awaited);
+                Some(Missed { cause, step, subject, again, is_last })
+            })
+            .collect()
     }
 
-    /// Puts back what could not be done, to be tried again soon.
-    pub fn put_back(&mut self, missed: Missed, now: Timestamp) {
-        self.set(missed.subject, now.plus_seconds(AGAIN_SECONDS), &missed.cause, missed.step);
+    /// It has been done. What repeats goes on.
+    pub fn met(&mut self, missed: &Missed) {
+        // An event may have set another deadline in the meantime.
+        if missed.is_last && self.due_of.get(&missed.subject) == Some(&missed.again) {
+            self.clear(missed.subject);
+        }
     }
 }

@@ -63,13 +63,13 @@ pub enum Action {
         /// Unpaid at this time, it closes.
         expires_at: Timestamp,
     },
-    /// The channel is to close an unpaid payment. When it has been paid after all, its report says so.
-    CloseAtChannel {
+    /// The channel is asked what became of a payment.
+    AskAfterPayment {
         /// Which.
         payment_id: PaymentId,
     },
-    /// The channel is asked what became of a payment; it closes when nothing came.
-    AskAfterPayment {
+    /// An unpaid payment is to close: at the channel first, so that nobody pays into a closed one. Refused when it has been paid after all.
+    ClosePayment {
         /// Which.
         payment_id: PaymentId,
     },

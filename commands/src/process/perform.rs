@@ -3,7 +3,7 @@
 
 use domain::ids::{CommandId, PaymentId, RefundId};
 use domain::log::{Metadata, StreamId};
-use domain::payment::{Channel, Payment, PaymentCommand};
+use domain::payment::{Channel, Payment, PaymentCommand, PaymentStatus};
 use domain::session::{RefusalReason, Session, SessionCommand, SessionRefs, StopReason};
 use domain::time::Timestamp;
 use domain::units::Money;
@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::{Action, Step};
 use crate::error::CommandError;
-use crate::handle::Envelope;
+use crate::handle::{Done, Envelope};
 use crate::port::{ChannelError, DeviceError, PayOrder, RefundOrder, StartOrder, StopOrder, payment_no, refund_no};
 use crate::{Commands, port};
 
@@ -66,8 +66,10 @@ impl Commands {
             Action::Collect { payment_id, channel, amount, expires_at } => {
                 self.collect(*payment_id, *channel, *amount, *expires_at, step.name, cause).await?;
             }
-            Action::CloseAtChannel { payment_id } => self.close_at_channel(*payment_id, cause).await?,
-            Action::AskAfterPayment { payment_id } => self.ask_after_payment(*payment_id, step.name, cause).await?,
+            Action::AskAfterPayment { payment_id } => self.ask_after_payment(*payment_id).await?,
+            Action::ClosePayment { payment_id } => {
+                self.close_unpaid(*payment_id, &envelope(&StreamId::payment(*payment_id))).await?;
+            }
             Action::GiveBack { payment_id, channel, refund_no, amount, reason } => {
                 let order = RefundOrder {
                     payment_no: payment_no(*payment_id),
@@ -93,7 +95,7 @@ impl Commands {
     ) -> Result<(), CommandError> {
         let stream = StreamId::session(refs.session_id);
         let session = self.ledger.load::<Session>(&stream).await?.state;
-        let Session::Starting { terms, .. } = &session else { return Ok(()) };
+        let Session::Starting { terms, stop_requested: None, .. } = &session else { return Ok(()) };
         if self.ledger.clock().now() > expires_at {
             return Ok(());
         }
@@ -117,11 +119,12 @@ impl Commands {
 
     async fn stop_device(&self, refs: &SessionRefs, reason: StopReason, step: &'static str, cause: &Metadata) -> Result<(), CommandError> {
         let session = self.ledger.load::<Session>(&StreamId::session(refs.session_id)).await?.state;
-        if !matches!(session, Session::Charging(_)) {
+        // A device that has been told to start may have started, whether it has said so or not.
+        if !matches!(session, Session::Starting { .. } | Session::Charging(_)) {
             return Ok(());
         }
         let order = StopOrder { command_id: CommandId::caused_by(cause.event_id, step), refs: *refs, reason };
-        // A device that cannot be reached stops by itself or is abandoned; the session's deadline sees to it.
+        // A device that cannot be reached stops by itself or is given up; the session's deadline sees to it.
         if let Err(error) = self.devices.stop(order).await {
             debug!(session.id = %refs.session_id, %error, "the device was not told to stop");
         }
@@ -155,33 +158,36 @@ impl Commands {
         Ok(())
     }
 
-    async fn close_at_channel(&self, payment_id: PaymentId, cause: &Metadata) -> Result<(), CommandError> {
+    /// Records what the channel knows of a payment that is still open.
+    async fn ask_after_payment(&self, payment_id: PaymentId) -> Result<(), CommandError> {
         let payment = self.ledger.load::<Payment>(&StreamId::payment(payment_id)).await?.state;
-        let Some(terms) = payment.terms() else { return Ok(()) };
-        let channel = self.channel(terms.channel)?;
-        match channel.close(&payment_no(payment_id), cause.occurred_at).await {
-            Ok(()) => Ok(()),
-            // It has been paid in the meantime: what the channel knows is recorded, and goes back.
-            Err(ChannelError::Refused { .. }) => match channel.query(&payment_no(payment_id)).await? {
-                Some(report) => self.channel_report(report).await.map(|_| ()),
-                None => Ok(()),
-            },
-            Err(error @ ChannelError::Unknown { .. }) => Err(error.into()),
-        }
-    }
-
-    async fn ask_after_payment(&self, payment_id: PaymentId, step: &'static str, cause: &Metadata) -> Result<(), CommandError> {
-        let stream = StreamId::payment(payment_id);
-        let payment = self.ledger.load::<Payment>(&stream).await?.state;
-        let Some(terms) = payment.terms() else { return Ok(()) };
-        let channel = self.channel(terms.channel)?;
-        if let Some(report) = channel.query(&payment_no(payment_id)).await? {
+        let (Some(terms), PaymentStatus::Open) = (payment.terms(), payment.status()) else { return Ok(()) };
+        if let Some(report) = self.channel(terms.channel)?.query(&payment_no(payment_id)).await? {
             self.channel_report(report).await?;
         }
-        // Refused when it has been paid: that is the answer.
-        let envelope = Envelope { occurred_at: self.ledger.clock().now(), ..Envelope::caused_by(cause, "process", step) };
-        self.ledger.handle::<Payment>(&stream, PaymentCommand::Close { payment_id }, &envelope).await?;
         Ok(())
+    }
+
+    /// Closes a payment at its channel, and then here. When it has been paid in the meantime, that is recorded instead, and the closing is refused.
+    pub(crate) async fn close_unpaid(&self, payment_id: PaymentId, envelope: &Envelope) -> Result<Done<Payment>, CommandError> {
+        let stream = StreamId::payment(payment_id);
+        let payment = self.ledger.load::<Payment>(&stream).await?.state;
+        if let (Some(terms), PaymentStatus::Open) = (payment.terms(), payment.status()) {
+            // A channel that is configured no more takes no money either.
+            if let Ok(channel) = self.channel(terms.channel) {
+                let number = payment_no(payment_id);
+                match channel.close(&number, envelope.occurred_at).await {
+                    Ok(()) => {}
+                    Err(ChannelError::Refused { .. }) => {
+                        if let Some(report) = channel.query(&number).await? {
+                            self.channel_report(report).await?;
+                        }
+                    }
+                    Err(error @ ChannelError::Unknown { .. }) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(self.ledger.handle::<Payment>(&stream, PaymentCommand::Close { payment_id }, envelope).await?)
     }
 
     async fn give_back(

@@ -19,7 +19,7 @@ pub fn react(recorded: &Recorded<Event>) -> Vec<Step> {
         Event::Session(SessionEvent::StopRequested { refs, reason }) => {
             vec![Step::new("stop device", Action::StopDevice { refs: *refs, reason: *reason })]
         }
-        Event::Wallet(WalletEvent::RefundRequested { parts, .. }) => parts
+        Event::Wallet(WalletEvent::RefundRequested { user_id, parts, .. }) => parts
             .iter()
             .map(|part| {
                 let request = PaymentCommand::RequestRefund {
@@ -29,7 +29,10 @@ pub fn react(recorded: &Recorded<Event>) -> Vec<Step> {
                     refund_no: refund_no(part.payment_id, part.refund_id),
                     reason: "refund of the wallet".to_owned(),
                 };
+                let keep = WalletCommand::ReportRefundPartFailed { user_id: *user_id, refund_id: part.refund_id };
+                // A part that its payment does not give back stays the user's.
                 Step::new("refund part", Action::Payment(part.payment_id, request))
+                    .or(Step::new("keep part", Action::Wallet(*user_id, keep)))
             })
             .collect(),
         _ => vec![],
@@ -41,9 +44,6 @@ fn on_payment(event: &PaymentEvent, recorded: &Recorded<Event>) -> Vec<Step> {
         PaymentEvent::Initiated { payment_id, channel, amount, expires_at, .. } => {
             let collect = Action::Collect { payment_id: *payment_id, channel: *channel, amount: *amount, expires_at: *expires_at };
             vec![Step::new("collect", collect)]
-        }
-        PaymentEvent::Closed { payment_id, .. } => {
-            vec![Step::new("close at channel", Action::CloseAtChannel { payment_id: *payment_id })]
         }
         PaymentEvent::ReceivedLate { payment_id, amount, .. } => {
             let refund_id = RefundId::derived(recorded.metadata.event_id.0, "late");

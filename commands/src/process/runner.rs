@@ -3,6 +3,8 @@
 //! How far it came is kept in a `process-…` stream, now and then: after a crash the last stretch is reacted to once more, and every command is recognised.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +12,15 @@ use domain::event::Event;
 use domain::ids::{CommandId, OperatorId};
 use domain::log::{Actor, Filter, Position, Recorded, StreamId};
 use domain::process::{Process, ProcessCommand};
-use futures::StreamExt as _;
+use domain::time::Timestamp;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Missed};
 use super::{REACTS_TO, Step, react};
 use crate::Commands;
 use crate::error::CommandError;
@@ -36,12 +41,16 @@ const RETRY_MS_MAX: u64 = 5_000;
 /// A channel that does not answer is asked this often at once; then the refund's or payment's deadline asks again.
 const CHANNEL_TRIES: u32 = 4;
 const DEADLINES_EVERY_MS: u64 = 500;
+/// Deadlines met side by side.
+const DEADLINES_AT_ONCE: usize = 16;
 
 /// The process managers, running.
 pub struct Managers {
     commands: Arc<Commands>,
     progress: Arc<Progress>,
     deadlines: Option<Mutex<Deadlines>>,
+    /// What was due is being done: what is due meanwhile waits for its end.
+    is_meeting: AtomicBool,
 }
 
 /// How far they came.
@@ -103,7 +112,7 @@ impl Managers {
     pub async fn resume(commands: Arc<Commands>, with_deadlines: bool) -> Result<Managers, CommandError> {
         let from = commands.ledger.load::<Process>(&StreamId::process(NAME)).await?.state.position;
         let deadlines = if with_deadlines { Some(Mutex::new(Deadlines::of_log(commands.ledger.store(), from).await?)) } else { None };
-        Ok(Managers { commands, progress: Arc::new(Progress::new(from)), deadlines })
+        Ok(Managers { commands, progress: Arc::new(Progress::new(from)), deadlines, is_meeting: AtomicBool::new(false) })
     }
 
     /// How far they came.
@@ -112,28 +121,34 @@ impl Managers {
         Arc::clone(&self.progress)
     }
 
-    /// Runs until `stop` becomes true; then finishes what is in hand and keeps its place.
+    /// Runs until `stop` becomes true; then finishes what is in hand and keeps its place. Dropped in the middle, everything that it had begun ends with it.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let from = *self.progress.done().borrow();
         info!(position = %from, "process managers start");
         let managers = Arc::new(self);
-        let queues: Vec<mpsc::Sender<Recorded<Event>>> = (0..WORKERS).map(|_| managers.worker(stop.clone())).collect();
+        let mut tasks = JoinSet::new();
+        let queues: Vec<_> = (0..WORKERS).map(|_| managers.worker(&mut tasks, stop.clone())).collect();
         let types: Vec<&str> = REACTS_TO.iter().chain(super::deadlines::WATCHES).copied().collect();
         let mut pages = Arc::clone(managers.commands.ledger.store()).subscribe_all(from, Filter::types(types), PAGE);
-        let mut kept = from;
+        let (mut kept, mut read_to, mut has_reacted) = (from, from, false);
+        // What was due at a time is done once everything that had been recorded by then has been seen: it may have met the deadline.
+        let mut due_at: Option<(Timestamp, Position)> = None;
         let mut keep = tokio::time::interval(Duration::from_secs(KEEP_EVERY_SECONDS));
         keep.reset();
         let mut tick = tokio::time::interval(Duration::from_millis(DEADLINES_EVERY_MS));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut has_reacted = false;
-        loop {
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        'reading: loop {
             tokio::select! {
+                biased;
                 _ = stop.changed() => break,
+                _ = tick.tick(), if managers.deadlines.is_some() && due_at.is_none() => match managers.commands.ledger.store().head().await {
+                    Ok(head) => due_at = Some((managers.commands.ledger.clock().now(), head.position)),
+                    Err(error) => warn!(%error, "deadlines wait: the log cannot be read at the moment"),
+                },
                 _ = keep.tick(), if has_reacted => {
                     kept = managers.keep_place(kept).await;
                     has_reacted = false;
                 }
-                _ = tick.tick(), if managers.deadlines.is_some() => managers.meet_deadlines().await,
                 page = pages.next() => match page {
                     Some(Ok(page)) => {
                         for stored in page.events {
@@ -145,34 +160,43 @@ impl Managers {
                                     managers.progress.begin(position);
                                     let queue = &queues[worker_of(recorded.metadata.correlation_id)];
                                     if queue.send(recorded).await.is_err() {
-                                        return;
+                                        break 'reading;
                                     }
                                 }
                                 Err(error) => error!(%position, %error, "an event cannot be read; its reactions are missing"),
                             }
                         }
-                        managers.progress.read_to(page.scanned_to);
-                        if page.scanned_to.0 >= kept.0 + KEEP_EVERY && has_reacted {
+                        read_to = page.scanned_to;
+                        managers.progress.read_to(read_to);
+                        if read_to.0 >= kept.0 + KEEP_EVERY && has_reacted {
                             kept = managers.keep_place(kept).await;
                         }
                     }
                     Some(Err(error)) => {
                         warn!(%error, "the log cannot be read at the moment");
-                        tokio::time::sleep(Duration::from_millis(RETRY_MS_MAX)).await;
+                        tokio::time::sleep(Duration::from_millis(RETRY_MS_MIN)).await;
                     }
                     None => break,
                 },
             }
+            while tasks.try_join_next().is_some() {}
+            if let Some((at, head)) = due_at
+                && read_to >= head
+            {
+                due_at = None;
+                managers.meet_deadlines(at, &mut tasks);
+            }
         }
         drop(queues);
+        while tasks.join_next().await.is_some() {}
         managers.keep_place(kept).await;
         info!(position = %*managers.progress.done().borrow(), "process managers stop");
     }
 
-    fn worker(self: &Arc<Self>, stop: watch::Receiver<bool>) -> mpsc::Sender<Recorded<Event>> {
+    fn worker(self: &Arc<Self>, tasks: &mut JoinSet<()>, stop: watch::Receiver<bool>) -> mpsc::Sender<Recorded<Event>> {
         let (queue, mut events) = mpsc::channel::<Recorded<Event>>(QUEUE);
         let managers = Arc::clone(self);
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             while let Some(recorded) = events.recv().await {
                 for step in react(&recorded) {
                     if !managers.carry_out(&step, &recorded, &stop).await {
@@ -190,7 +214,12 @@ impl Managers {
         let mut wait_ms = RETRY_MS_MIN;
         let mut tries = 0;
         loop {
-            let Err(error) = self.commands.perform(step, &cause.metadata).await else { return true };
+            // A fault of ours in one reaction must not end all others; what it has not done can be seen in its story.
+            let Ok(performed) = AssertUnwindSafe(self.commands.perform(step, &cause.metadata)).catch_unwind().await else {
+                error!(step = step.name, position = %cause.position, "a reaction panicked; it has not been carried out");
+                return true;
+            };
+            let Err(error) = performed else { return true };
             tries += 1;
             let gives_up = matches!(error, CommandError::Channel(_)) && tries >= CHANNEL_TRIES;
             if !error.is_retryable() || gives_up {
@@ -212,16 +241,34 @@ impl Managers {
         }
     }
 
-    async fn meet_deadlines(&self) {
+    /// Does what was due at a time, beside the reading: a channel that answers slowly holds nobody else up.
+    fn meet_deadlines(self: &Arc<Self>, at: Timestamp, tasks: &mut JoinSet<()>) {
         let Some(deadlines) = &self.deadlines else { return };
-        let due = deadlines.lock().unwrap_or_else(PoisonError::into_inner).due(self.commands.ledger.clock().now());
-        for missed in due {
-            info!(step = missed.step.name, cause = %missed.cause.event_id, "a deadline has passed");
-            if let Err(error) = self.commands.perform(&missed.step, &missed.cause).await {
-                warn!(step = missed.step.name, %error, "a deadline could not be met; it is tried again");
-                let now = self.commands.ledger.clock().now();
-                deadlines.lock().unwrap_or_else(PoisonError::into_inner).put_back(missed, now);
+        if self.is_meeting.load(Ordering::Acquire) {
+            return;
+        }
+        let due = deadlines.lock().unwrap_or_else(PoisonError::into_inner).due(at);
+        if due.is_empty() {
+            return;
+        }
+        self.is_meeting.store(true, Ordering::Release);
+        let managers = Arc::clone(self);
+        tasks.spawn(async move {
+            futures::stream::iter(due).for_each_concurrent(DEADLINES_AT_ONCE, |missed| managers.meet(missed)).await;
+            managers.is_meeting.store(false, Ordering::Release);
+        });
+    }
+
+    async fn meet(&self, missed: Missed) {
+        info!(step = missed.step.name, cause = %missed.cause.event_id, "a deadline has passed");
+        match AssertUnwindSafe(self.commands.perform(&missed.step, &missed.cause)).catch_unwind().await {
+            Ok(Ok(())) => {
+                if let Some(deadlines) = &self.deadlines {
+                    deadlines.lock().unwrap_or_else(PoisonError::into_inner).met(&missed);
+                }
             }
+            Ok(Err(error)) => warn!(step = missed.step.name, %error, "a deadline could not be met; it is tried again"),
+            Err(_) => error!(step = missed.step.name, cause = %missed.cause.event_id, "meeting a deadline panicked; it is tried again"),
         }
     }
 

@@ -37,15 +37,19 @@ pub fn react(recorded: &Recorded<Event>) -> Vec<Step> {
 }
 
 fn on_session(event: &SessionEvent, recorded: &Recorded<Event>) -> Vec<Step> {
-    let bill = |refs: &SessionRefs| Step::new("bill", Action::Session(refs.session_id, SessionCommand::Bill { plugged_until: None }));
+    let bill =
+        |refs: &SessionRefs, plugged_until| Step::new("bill", Action::Session(refs.session_id, SessionCommand::Bill { plugged_until }));
     let settle =
         |refs: &SessionRefs| Step::new("settle", Action::Session(refs.session_id, SessionCommand::Settle { captured: Money::ZERO }));
     let release = |refs: &SessionRefs| {
         Step::new("release", Action::Connector(refs.connector_id, ConnectorCommand::Release { session_id: refs.session_id }))
     };
     match event {
-        SessionEvent::RecordAccepted { refs, .. } | SessionEvent::ClosedByOperator { refs, .. } => vec![bill(refs)],
-        SessionEvent::Unplugged { refs, .. } => vec![release(refs), bill(refs)],
+        // What cannot be priced waits for a person; the connector must not wait with it.
+        SessionEvent::RecordAccepted { refs, .. } => vec![bill(refs, None).or(release(refs))],
+        // Whoever closes a session by hand says when it ended. Nobody is charged for a vehicle that may have left long ago.
+        SessionEvent::ClosedByOperator { refs, ended_at, .. } => vec![bill(refs, Some(*ended_at)).or(release(refs))],
+        SessionEvent::Unplugged { refs, .. } => vec![release(refs), bill(refs, None)],
         // Whatever becomes of the money, the connector must not stay locked.
         SessionEvent::RecordDisputed { refs, .. } | SessionEvent::Abandoned { refs } => vec![release(refs)],
         SessionEvent::Billed { refs, mode, bill } => {

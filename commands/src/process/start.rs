@@ -81,7 +81,7 @@ fn on_session(event: &SessionEvent, recorded: &Recorded<Event>) -> Vec<Step> {
                         refund_no: refund_no(*payment_id, refund_id),
                         reason: "the session did not start".to_owned(),
                     };
-                    let close = Action::Payment(*payment_id, PaymentCommand::Close { payment_id: *payment_id });
+                    let close = Action::ClosePayment { payment_id: *payment_id };
                     steps.push(Step::new("close payment", close).or(Step::new("refund", Action::Payment(*payment_id, refund))));
                 }
                 (PaymentMode::Wallet { .. }, Some(user_id)) => {
