@@ -91,11 +91,6 @@ impl Tails {
         }
         self.young.entry(stream).insert_entry(tail).into_mut()
     }
-
-    /// Forgets everything: the file did not take what was noted here.
-    pub(crate) fn clear(&mut self) {
-        *self = Tails::default();
-    }
 }
 
 #[cfg(test)]

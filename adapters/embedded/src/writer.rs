@@ -186,7 +186,6 @@ impl Log {
         {
             tracing::error!(%error, "cannot roll back");
         }
-        self.tails.clear();
         self.is_stale = true;
     }
 

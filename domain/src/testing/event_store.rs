@@ -54,7 +54,9 @@ macro_rules! event_store_contract {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $rule() {
             let (store, _kept) = $fresh;
-            $crate::testing::event_store::$rule(::std::sync::Arc::new(store)).await;
+            let rule = $crate::testing::event_store::$rule(::std::sync::Arc::new(store));
+            // A reader that missed an event would wait for it for ever.
+            ::tokio::time::timeout(::std::time::Duration::from_secs(60), rule).await.expect("a rule comes to its end");
         }
     )*};
 }
