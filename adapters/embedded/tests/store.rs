@@ -248,6 +248,23 @@ async fn every_edit_of_the_log_is_found_where_it_was_made() {
 }
 
 #[tokio::test]
+async fn an_event_that_was_rewritten_with_a_new_hash_breaks_the_chain_after_it() {
+    let (store, directory) = fresh();
+    fill(&store, 1..2).await;
+    let mut forged = store.read_stream(&stream(1), Revision(1), 1).await.unwrap().remove(0);
+    drop(store);
+    forged.payload = b"another amount".to_vec();
+    let sql =
+        "UPDATE events SET data = x'616e6f7468657220616d6f756e74', meta = CAST(substr(meta, 1, 34) || x'HASH' || substr(meta, 67) AS BLOB)
+        WHERE pos = 2";
+    edit(directory.path(), &sql.replace("HASH", &forged.computed_hash().to_string()));
+    let fault = first_fault(directory.path()).unwrap();
+    assert_eq!(fault.position, Position(3));
+    assert!(fault.reason.contains("does not continue the chain"), "{}", fault.reason);
+    assert!(matches!(EmbeddedStore::open(directory.path()), Err(OpenError::Store(StoreError::Damaged { position: Position(3), .. }))));
+}
+
+#[tokio::test]
 async fn an_index_that_lacks_an_event_is_found() {
     let (store, directory) = fresh();
     fill(&store, 1..11).await;
