@@ -14,7 +14,7 @@ use crate::ids::{PaymentId, SessionId, UserId};
 use crate::journal::{Account, AdoptedRules, Customer, postings};
 use crate::log::{Position, Recorded};
 use crate::payment::{Channel, PaymentEvent, Purpose};
-use crate::session::SessionEvent;
+use crate::session::{PaymentMode, SessionEvent};
 use crate::units::Money;
 use crate::wallet::WalletEvent;
 
@@ -166,17 +166,18 @@ impl Audit {
             SessionEvent::BillCorrected { refs, replaced, bill, .. } => {
                 move_by(&mut self.open_bills, refs.session_id, refs.user_id.into(), bill.total - replaced.total);
             }
-            SessionEvent::Settled { refs, prepaid_applied, captured, refund, refund_to, receivable, .. } => {
+            SessionEvent::Settled { refs, mode, prepaid_applied, captured, refund, refund_to, receivable, .. } => {
                 let customer: Customer = refs.user_id.into();
                 // What the session says is still to be paid holds from here on, whatever was summed up before.
                 self.open_bills.remove(&refs.session_id);
                 move_by(&mut self.open_bills, refs.session_id, customer, *receivable);
-                match (refund_to, refs.user_id) {
-                    (Some(payment_id), Some(user_id)) if !prepaid_applied.is_zero() => {
+                match (mode, refund_to, refs.user_id) {
+                    // A prepayment that is used up goes back nowhere, and is applied all the same.
+                    (PaymentMode::Prepaid { payment_id, .. }, _, Some(user_id)) if !prepaid_applied.is_zero() => {
                         move_by(&mut self.prepayments, *payment_id, user_id, -*prepaid_applied);
                     }
                     // A later payment gives back what a corrected bill no longer asks for.
-                    (Some(payment_id), Some(user_id)) if !self.prepayments.contains_key(payment_id) => {
+                    (_, Some(payment_id), Some(user_id)) if !self.prepayments.contains_key(payment_id) => {
                         move_by(&mut self.paid_ahead, *payment_id, user_id, *refund);
                     }
                     _ => {}

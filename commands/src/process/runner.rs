@@ -189,7 +189,10 @@ impl Managers {
         }
         drop(queues);
         while tasks.join_next().await.is_some() {}
-        managers.keep_place(kept).await;
+        // Having reacted to nothing is not worth an event: starting and stopping changes nothing.
+        if has_reacted {
+            managers.keep_place(kept).await;
+        }
         info!(position = %*managers.progress.done().borrow(), "process managers stop");
     }
 
