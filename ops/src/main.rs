@@ -1,2 +1,56 @@
-//! The binary.
-fn main() {}
+//! The binary `chargeledger`: reads the command line and the configuration, carries one command out, and says how it went.
+//!
+//! Exit status: 0 done, 1 found a difference or failed, 2 wrong usage or configuration.
+
+mod cli;
+mod command;
+mod compose;
+mod config;
+mod import;
+mod logging;
+mod output;
+mod progress;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use config::Config;
+use output::{Answer, report};
+
+fn main() -> ExitCode {
+    // clap prints its own errors and exits with 2.
+    let cli = Cli::parse();
+    let listen = match &cli.command {
+        Command::Serve(serve) => serve.listen.as_deref(),
+        Command::Demo(demo) => demo.listen.as_deref(),
+        _ => None,
+    };
+    let config = match Config::load(&cli.global, listen) {
+        Ok(config) => config,
+        Err(error) => {
+            report(&Err(error.into()), cli.global.json);
+            return ExitCode::from(2);
+        }
+    };
+    if let Err(error) = logging::start(&config, matches!(cli.command, Command::Serve(_))) {
+        report(&Err(error), cli.global.json);
+        return ExitCode::from(2);
+    }
+    let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let result = runtime.block_on(command::run(cli.command, &config, cli.global.json));
+            // What still runs has been told to stop; nothing may keep the process.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(10));
+            result
+        }
+        Err(error) => Err(error.into()),
+    };
+    report(&result, cli.global.json);
+    match result {
+        Ok(Answer { is_fine: true, .. }) => ExitCode::SUCCESS,
+        Ok(_) | Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,255 @@
+//! The words of the command line. What they do stands in [`crate::command`], one file each.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::ids::{ApiKeyId, OperatorId, UserId};
+use domain::key::Role;
+
+/// The ledger of a charging network: every session, payment, refund and device fact as an immutable event.
+#[derive(Debug, Parser)]
+#[command(name = "chargeledger", version, about, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print the result as one JSON object on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The configuration file. Without it: chargeledger.toml in this directory, if there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "CHARGELEDGER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the ledger's files are.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API, keep the read models up to date, run the process managers.
+    Serve(Serve),
+    /// Import real sessions if that has not been done, print a summary, and serve.
+    Demo(Demo),
+    /// Import real data.
+    #[command(subcommand)]
+    Import(Import),
+    /// Look at the read models' projections.
+    #[command(subcommand)]
+    Projection(Projection),
+    /// Check the ledger against itself and explain its numbers.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Drivers and their personal data.
+    #[command(subcommand)]
+    User(User),
+    /// The event store's files.
+    #[command(subcommand)]
+    Store(Store),
+    /// API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What a serving process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum ServeRole {
+    /// The HTTP API.
+    Api,
+    /// The read models.
+    Projector,
+    /// The process managers.
+    Processes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// What this process does.
+    #[arg(long, value_delimiter = ',', default_values_t = [ServeRole::Api, ServeRole::Projector, ServeRole::Processes], value_enum)]
+    pub(crate) roles: Vec<ServeRole>,
+    /// The address of the API.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The file to import.
+    #[arg(long, value_name = "FILE", default_value = "ops/demo/cary_sessions.csv.gz")]
+    pub(crate) input: PathBuf,
+    /// Its layout.
+    #[arg(long, default_value = "cary")]
+    pub(crate) format: String,
+    /// Exit after the summary instead of serving.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// The address of the API.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Import charging sessions as the commands that would have happened.
+    Sessions(ImportSessions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportSessions {
+    /// The file, compressed with gzip or not.
+    pub(crate) file: PathBuf,
+    /// Its layout.
+    #[arg(long)]
+    pub(crate) format: String,
+    /// Whose books. Without it: the operator that belongs to the format, made if it is not there.
+    #[arg(long, value_name = "ID")]
+    pub(crate) operator: Option<OperatorId>,
+    /// The seed of what is made up: users, payments, prices.
+    #[arg(long, default_value_t = crate::import::generate::SEED)]
+    pub(crate) seed: u64,
+    /// Only say what would become of the rows.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Projection {
+    /// Every projection with its place and lag.
+    List,
+    /// One projection, with what halted it.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Audit {
+    /// Recompute every hash, every entry, and the sums that must agree.
+    Verify,
+    /// The balance of every account.
+    TrialBalance {
+        /// Whose books; all without it.
+        #[arg(long, value_name = "ID")]
+        operator: Option<OperatorId>,
+        /// Business date in the books' zone: entries up to and including this day.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        as_of: Option<String>,
+        /// Only what had been recorded by then.
+        #[arg(long, value_name = "TIME")]
+        recorded_as_of: Option<domain::time::Timestamp>,
+    },
+    /// The way of every fen of a session: its bill, its payments, its entries.
+    Explain {
+        /// A session's id or order number.
+        session: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Destroy the key of a user's personal data. Hashes and sums stay valid.
+    Erase {
+        /// Which.
+        user: UserId,
+        /// Needed, because nothing brings the data back.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// What there is.
+    Info,
+    /// Copy the store while it is being written to; the copy is verified.
+    Backup {
+        /// A directory that holds no store yet.
+        to: PathBuf,
+    },
+    /// Copy a backup to where the store is to be. Nothing is overwritten.
+    Restore {
+        /// The backup.
+        from: PathBuf,
+    },
+    /// Every event as one line of JSON.
+    Export {
+        /// The file; standard output without it.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// Only events after this position.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a key. Its secret is shown once.
+    Create {
+        /// What its bearer may do.
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Whose data it sees.
+        #[arg(long, value_name = "ID")]
+        operator: OperatorId,
+        /// A name for people.
+        #[arg(long, default_value = "made on the command line")]
+        name: String,
+    },
+    /// Every key that opens something, without its secret.
+    List {
+        /// Only this operator's.
+        #[arg(long, value_name = "ID")]
+        operator: Option<OperatorId>,
+    },
+    /// Take a key's power away, for good.
+    Revoke {
+        /// Which.
+        key: ApiKeyId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Durable appends, against the bound of the same disk.
+    Append {
+        /// How long one round of one measurement is.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// Read, decode and fold everything in the store.
+    Replay,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    use serde::Deserialize as _;
+    use serde::de::IntoDeserializer as _;
+    let word: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+    Role::deserialize(word).map_err(|_| "one of app, finance, operator, gateway, regulator, partner, admin".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_words_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_role_is_one_of_the_ledger_s() {
+        assert_eq!(role("finance"), Ok(Role::Finance));
+        assert!(role("root").is_err());
+    }
+}

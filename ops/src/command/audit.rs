@@ -1,0 +1,310 @@
+//! `audit verify|trial-balance|explain`: from the raw log alone, beside whoever writes it. No read model is asked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use domain::audit::{Audit as Books, Finding};
+use domain::decider::Decider as _;
+use domain::event::Event;
+use domain::ids::{OperatorId, SessionId};
+use domain::journal::{Account, AdoptedRules, POSTED, business_date, postings};
+use domain::log::{Filter, Position, Recorded, StreamId};
+use domain::operator::Operator;
+use domain::payment::Channel;
+use domain::pricing::explain;
+use domain::session::{Session, SessionEvent};
+use domain::units::Money;
+use embedded::{Reader, replay};
+use sandbox::{Behaviour, SandboxChannel};
+use serde_json::{Value, json};
+
+use crate::cli::Audit;
+use crate::compose::store_path;
+use crate::config::Config;
+use crate::output::{Answer, grouped};
+use crate::progress::Meter;
+
+pub(crate) async fn run(config: &Config, what: &Audit) -> anyhow::Result<Answer> {
+    let directory = store_path(config).to_owned();
+    match what.clone() {
+        Audit::Verify => tokio::task::spawn_blocking(move || verify(&directory)).await?,
+        Audit::TrialBalance { operator, as_of, recorded_as_of } => {
+            let as_of = as_of.map(|text| text.parse().with_context(|| format!("\"{text}\" is not a date like 2026-03-01"))).transpose()?;
+            tokio::task::spawn_blocking(move || {
+                let reader = Reader::open(&directory)?;
+                let until = recorded_as_of.map(|time| reader.position_at(time)).transpose()?;
+                trial_balance(&directory, operator, as_of, until)
+            })
+            .await?
+        }
+        Audit::Explain { session } => tokio::task::spawn_blocking(move || explain_session(&directory, &session)).await?,
+    }
+}
+
+/// What a look at everything found.
+pub(crate) struct Verdict {
+    /// Events looked at.
+    pub(crate) events: u64,
+    /// Streams whose chains were followed.
+    pub(crate) streams: u64,
+    /// The books, summed again.
+    pub(crate) books: Books,
+    /// Everything that does not agree.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Every hash, every entry, and the sums that must agree.
+pub(crate) fn look_at_everything(directory: &Path) -> anyhow::Result<Verdict> {
+    // The channel first: what it has given back since then is not yet in its statement, and so not missed.
+    let statement = sandbox_balance(directory)?;
+    let mut reader = Reader::open(directory)?;
+    let meter = Meter::start("chains", 0);
+    let chains = reader.verify(|progress| meter.set(progress.done, progress.total))?;
+    drop(meter);
+    let meter = Meter::start("books", chains.head.0);
+    let mut books = Books::default();
+    for stretch in replay(directory, Position(0), &Filter::All, threads(), |page| {
+        let scanned = page.scanned_to;
+        (scanned, page.events.into_iter().map(|stored| (stored.position, stored.decode())).collect::<Vec<_>>())
+    })? {
+        let (scanned, events) = stretch?;
+        for (position, decoded) in events {
+            match decoded {
+                Ok(recorded) => books.observe(&recorded),
+                Err(error) => books.note(Finding { position: Some(position), what: error.to_string() }),
+            }
+        }
+        meter.set(scanned.0, chains.head.0);
+    }
+    drop(meter);
+    let mut findings = books.findings();
+    if let Some(fault) = chains.fault {
+        findings.insert(0, Finding { position: Some(fault.position), what: fault.reason });
+    }
+    if let Some(statement) = statement {
+        let ours = books.at_channel(Channel::Sandbox);
+        let again = sandbox_balance(directory)?.unwrap_or_default();
+        // Beside a running server the channel moves on; the books must lie between its two statements.
+        if ours < statement.min(again) || ours > statement.max(again) {
+            findings.push(Finding {
+                position: None,
+                what: format!("account 1012.sandbox stands at {ours}; the channel's own statement says {again}"),
+            });
+        }
+    }
+    Ok(Verdict { events: chains.events, streams: chains.streams, books, findings })
+}
+
+fn verify(directory: &Path) -> anyhow::Result<Answer> {
+    let Verdict { events, streams, books, findings } = look_at_everything(directory)?;
+    let totals = books.totals();
+    let is_fine = findings.is_empty();
+    let json = json!({
+        "audit": if is_fine { "ok" } else { "failed" },
+        "events": events,
+        "streams": streams,
+        "entries": totals.entries,
+        "trial_balance": { "debit": totals.debit, "credit": totals.credit },
+        "findings": findings.iter().map(|finding| json!({ "position": finding.position, "what": finding.what })).collect::<Vec<_>>(),
+    });
+    let mut text = format!(
+        "{} events in {} streams: every hash computed again, every event read\n{} entries: debits {}, credits {}\n",
+        grouped(events),
+        grouped(streams),
+        grouped(totals.entries),
+        totals.debit,
+        totals.credit,
+    );
+    if is_fine {
+        text.push_str(
+            "2205 agrees with prepayments and wallets, 1122 with open bills, 1012 with payments, refunds and the sandbox's statement\nok",
+        );
+    } else {
+        findings.iter().for_each(|finding| text.push_str(&format!("{finding}\n")));
+        text.push_str(&format!("{} findings", findings.len()));
+    }
+    Ok(Answer { json, text, is_fine })
+}
+
+/// What the sandbox says it holds for us; none when there is no sandbox here.
+fn sandbox_balance(directory: &Path) -> anyhow::Result<Option<Money>> {
+    let path: PathBuf = directory.join("sandbox.db");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (channel, _) = SandboxChannel::open(&path, Behaviour::Prompt, false).context("the sandbox's books")?;
+    Ok(Some(channel.statement()?.balance()))
+}
+
+#[derive(Default)]
+struct Column {
+    debit: Money,
+    credit: Money,
+}
+
+fn trial_balance(
+    directory: &Path,
+    operator: Option<OperatorId>,
+    as_of: Option<jiff::civil::Date>,
+    until: Option<Position>,
+) -> anyhow::Result<Answer> {
+    let mut rules = AdoptedRules::default();
+    let mut operators: BTreeMap<OperatorId, Operator> = BTreeMap::new();
+    let mut accounts: BTreeMap<String, (Account, Column)> = BTreeMap::new();
+    let types = POSTED.into_iter().chain(["journal.rules_adopted", "operator.registered", "operator.changed", "operator.closed"]);
+    for event in events_of(directory, &Filter::types(types))? {
+        let recorded = event?;
+        if until.is_some_and(|until| recorded.position > until) {
+            break;
+        }
+        rules.apply(&recorded)?;
+        let operator_id = recorded.metadata.operator_id;
+        if Operator::event(&recorded.event).is_some() {
+            let known = operators.remove(&operator_id).unwrap_or_default();
+            operators.insert(operator_id, known.apply(&recorded));
+            continue;
+        }
+        if operator.is_some_and(|operator| operator != operator_id) {
+            continue;
+        }
+        if let Some(as_of) = as_of {
+            let Some(zone) = operators.get(&operator_id).and_then(Operator::books_zone) else { continue };
+            if business_date(recorded.metadata.occurred_at, zone) > as_of {
+                continue;
+            }
+        }
+        let Some(entry) = postings(&recorded, rules.at(operator_id, recorded.position))? else { continue };
+        for posting in entry.postings() {
+            let (_, column) = accounts.entry(ledger_account(posting.account)).or_insert_with(|| (posting.account, Column::default()));
+            column.debit += posting.debited();
+            column.credit += posting.credited();
+        }
+    }
+    let debit: Money = accounts.values().map(|(_, column)| column.debit).sum();
+    let credit: Money = accounts.values().map(|(_, column)| column.credit).sum();
+    let rows: Vec<Value> = accounts
+        .iter()
+        .map(|(name, (account, column))| {
+            json!({ "account": name, "name": account.name(), "debit_yuan": column.debit, "credit_yuan": column.credit, "balance_yuan": column.debit - column.credit })
+        })
+        .collect();
+    let mut text = format!("{:<18} {:<22} {:>18} {:>18} {:>18}\n", "account", "", "debit", "credit", "balance");
+    for (name, (account, column)) in &accounts {
+        let balance = column.debit - column.credit;
+        text.push_str(&format!("{name:<18} {:<22} {:>18} {:>18} {:>18}\n", account.name(), column.debit, column.credit, balance));
+    }
+    text.push_str(&format!("{:<18} {:<22} {debit:>18} {credit:>18} {:>18}", "total", "", debit - credit));
+    let json = json!({ "as_of": as_of, "operator_id": operator, "position": until, "accounts": rows, "trial_balance": { "debit": debit, "credit": credit } });
+    Ok(Answer { json, text, is_fine: debit == credit })
+}
+
+/// The account as a trial balance shows it: customers together, everything else by its detail.
+fn ledger_account(account: Account) -> String {
+    match account {
+        Account::Receivable(_) | Account::Prepayment(_) | Account::OperatorPayable(_) => account.code().to_owned(),
+        _ => account.to_string(),
+    }
+}
+
+fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
+    let session_id = find_session(directory, session)?;
+    let mut reader = Reader::open(directory)?;
+    let mut state = Session::default();
+    let mut history = Vec::new();
+    let mut bills = Vec::new();
+    let stream = StreamId::session(session_id);
+    let mut from = domain::log::Revision(0);
+    loop {
+        let page = reader.stream(&stream, from, 512)?;
+        let Some(last) = page.last() else { break };
+        from = last.revision.next();
+        for stored in page {
+            let (event_type, occurred_at, position) = (stored.event_type.clone(), stored.metadata.occurred_at, stored.position);
+            let recorded = stored.decode()?;
+            history.push((position, occurred_at, event_type));
+            state = state.apply(&recorded);
+            if let Event::Session(SessionEvent::Billed { bill, .. } | SessionEvent::BillCorrected { bill, .. }) = &recorded.event {
+                bills.push(bill.clone());
+            }
+        }
+    }
+    let terms = state.terms().with_context(|| format!("there is no session {session}"))?;
+    let mut text = format!("session {session_id}, order {}\n", terms.order_number);
+    for (position, occurred_at, event_type) in &history {
+        text.push_str(&format!("  {position:>9}  {occurred_at}  {event_type}\n"));
+    }
+    let mut explained = Vec::new();
+    if let Some(tariff) = &terms.tariff {
+        for bill in &bills {
+            let explanation = explain(bill, tariff, &terms.zone);
+            text.push_str(&format!("\n{explanation}\n"));
+            explained.push(serde_json::to_value(&explanation)?);
+        }
+    }
+    let mut rules = AdoptedRules::default();
+    let mut entries = Vec::new();
+    text.push_str("\nentries\n");
+    for event in events_of(directory, &Filter::types(POSTED.into_iter().chain(["journal.rules_adopted"])))? {
+        let recorded = event?;
+        rules.apply(&recorded)?;
+        if recorded.metadata.correlation_id != session_id.0 {
+            continue;
+        }
+        let Some(entry) = postings(&recorded, rules.at(recorded.metadata.operator_id, recorded.position))? else { continue };
+        text.push_str(&format!("  {:>9}  {}  {}\n", recorded.position, recorded.metadata.occurred_at, entry.kind().as_str()));
+        for posting in entry.postings() {
+            text.push_str(&format!(
+                "             {:<48} {:>14} {:>14}\n",
+                posting.account.to_string(),
+                posting.debited(),
+                posting.credited()
+            ));
+        }
+        let lines: Vec<Value> = entry
+            .postings()
+            .iter()
+            .map(|posting| json!({ "account": posting.account.to_string(), "debit_yuan": posting.debited(), "credit_yuan": posting.credited() }))
+            .collect();
+        entries.push(json!({
+            "position": recorded.position,
+            "event_id": recorded.metadata.event_id,
+            "occurred_at": recorded.metadata.occurred_at,
+            "kind": entry.kind().as_str(),
+            "postings": lines,
+        }));
+    }
+    let json = json!({ "session_id": session_id, "order_number": terms.order_number, "bills": explained, "entries": entries });
+    Answer::new(&json, text)
+}
+
+fn find_session(directory: &Path, session: &str) -> anyhow::Result<SessionId> {
+    if let Ok(session_id) = session.parse() {
+        return Ok(session_id);
+    }
+    for event in events_of(directory, &Filter::types(["session.requested", "session.discovered"]))? {
+        if let Event::Session(SessionEvent::Requested { refs, order_number, .. } | SessionEvent::Discovered { refs, order_number, .. }) =
+            &event?.event
+            && order_number.as_str() == session
+        {
+            return Ok(refs.session_id);
+        }
+    }
+    bail!("there is no session {session}; give its id or its order number of 27 characters");
+}
+
+/// The matching events of the log, in order, read and decoded on all cores.
+fn events_of(directory: &Path, filter: &Filter) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recorded<Event>>>> {
+    let stretches = replay(directory, Position(0), filter, threads(), |page| {
+        page.events.into_iter().map(|stored| stored.decode().map_err(anyhow::Error::from)).collect::<Vec<_>>()
+    })?;
+    Ok(stretches.flat_map(|stretch| match stretch {
+        Ok(events) => events,
+        Err(error) => vec![Err(error.into())],
+    }))
+}
+
+/// One for each core.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,102 @@
+//! `key create|list|revoke`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use commands::key::KeyDirectory;
+use domain::event::Event;
+use domain::ids::{ApiKeyId, OperatorId};
+use domain::key::{KeyEvent, Role};
+use domain::log::{EventStore, Filter, Position, StreamId};
+use serde_json::json;
+
+use crate::cli::Key;
+use crate::compose::{World, Writing, open_reading, staff};
+use crate::config::Config;
+use crate::output::Answer;
+
+pub(crate) async fn run(config: &Config, what: Key) -> anyhow::Result<Answer> {
+    match what {
+        Key::Create { role, operator, name } => create(config, role, operator, name).await,
+        Key::List { operator } => list(config, operator).await,
+        Key::Revoke { key } => revoke(config, key).await,
+    }
+}
+
+async fn create(config: &Config, role: Role, operator_id: OperatorId, name: String) -> anyhow::Result<Answer> {
+    let writing = Writing::open(config, World::Configured)?;
+    let (caller, ids) = staff(&writing.commands, operator_id);
+    let made = writing.commands.create_key(&caller, &ids, role, name).await;
+    writing.close().await;
+    let made = made?;
+    let json = json!({ "key_id": made.key_id, "operator_id": operator_id, "role": role, "secret": made.secret });
+    Answer::new(&json, format!("{}\nThis is the only time the secret is shown. Its id is {}.", made.secret, made.key_id))
+}
+
+async fn list(config: &Config, operator: Option<OperatorId>) -> anyhow::Result<Answer> {
+    let store: Arc<dyn EventStore> = open_reading(config)?;
+    let filter = Filter::types(["key.created", "key.revoked"]);
+    let mut keys: BTreeMap<ApiKeyId, serde_json::Value> = BTreeMap::new();
+    let mut lines: BTreeMap<ApiKeyId, String> = BTreeMap::new();
+    let mut after = Position(0);
+    loop {
+        let page = store.read_all(after, &filter, 512).await?;
+        if page.scanned_to <= after {
+            break;
+        }
+        after = page.scanned_to;
+        for stored in page.events {
+            let recorded = stored.decode()?;
+            match recorded.event {
+                Event::Key(KeyEvent::Created { key_id, operator_id, role, name, .. }) if operator.is_none_or(|one| one == operator_id) => {
+                    let made_at = recorded.metadata.recorded_at;
+                    let word = serde_json::to_value(role)?;
+                    lines.insert(key_id, format!("{key_id}  {:9}  {operator_id}  {made_at}  {name}", word.as_str().unwrap_or_default()));
+                    keys.insert(
+                        key_id,
+                        json!({ "key_id": key_id, "operator_id": operator_id, "role": role, "name": name, "made_at": made_at }),
+                    );
+                }
+                Event::Key(KeyEvent::Revoked { key_id }) => {
+                    keys.remove(&key_id);
+                    lines.remove(&key_id);
+                }
+                _ => {}
+            }
+        }
+    }
+    let text = if lines.is_empty() { "there are no keys".to_owned() } else { lines.into_values().collect::<Vec<_>>().join("\n") };
+    Answer::new(&json!({ "keys": keys.into_values().collect::<Vec<_>>() }), text)
+}
+
+async fn revoke(config: &Config, key_id: ApiKeyId) -> anyhow::Result<Answer> {
+    let writing = Writing::open(config, World::Configured)?;
+    let done = async {
+        let origin = writing.commands.origin(&StreamId::api_key(key_id)).await?.ok_or_else(|| anyhow!("there is no key {key_id}"))?;
+        let (caller, ids) = staff(&writing.commands, origin.operator_id);
+        Ok::<_, anyhow::Error>(writing.commands.revoke_key(&caller, &ids, key_id).await?)
+    }
+    .await;
+    writing.close().await;
+    let changed = !done?.events.is_empty();
+    let text = if changed { format!("{key_id} opens nothing any more") } else { format!("{key_id} had been revoked before") };
+    Answer::new(&json!({ "key_id": key_id, "revoked": true, "changed": changed }), text)
+}
+
+/// Whether each of these secrets, with their roles, opens something.
+pub(crate) async fn open_something(store: &dyn EventStore, keys: &[(String, String)]) -> anyhow::Result<bool> {
+    let directory = KeyDirectory::default();
+    let filter = Filter::types(["key.created", "key.revoked"]);
+    let mut after = Position(0);
+    loop {
+        let page = store.read_all(after, &filter, 512).await?;
+        if page.scanned_to <= after {
+            return Ok(keys.iter().all(|(_, secret)| directory.authenticate(secret).is_some()));
+        }
+        after = page.scanned_to;
+        for stored in page.events {
+            directory.observe(&stored.decode()?);
+        }
+    }
+}

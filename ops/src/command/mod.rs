@@ -1,0 +1,30 @@
+//! What the words of the command line do, one file each.
+
+pub(crate) mod audit;
+mod bench;
+mod demo;
+mod import;
+mod key;
+mod projection;
+mod serve;
+mod store;
+mod user;
+
+use crate::cli::{Command, Import};
+use crate::config::Config;
+use crate::output::Answer;
+
+/// Carries out one command.
+pub(crate) async fn run(command: Command, config: &Config, as_json: bool) -> anyhow::Result<Answer> {
+    match command {
+        Command::Serve(options) => serve::run(config, &options).await,
+        Command::Demo(options) => demo::run(config, &options, as_json).await,
+        Command::Import(Import::Sessions(options)) => import::run(config, &options).await,
+        Command::Projection(what) => projection::run(config, &what).await,
+        Command::Audit(what) => audit::run(config, &what).await,
+        Command::User(what) => user::run(config, &what).await,
+        Command::Store(what) => store::run(config, what).await,
+        Command::Key(what) => key::run(config, what).await,
+        Command::Bench(what) => bench::run(config, &what).await,
+    }
+}

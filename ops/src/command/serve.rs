@@ -1,0 +1,99 @@
+//! `serve`: the API, the read models and the process managers, all in one process or some of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use commands::key::KeyDirectory;
+use domain::log::EventStore;
+use http_api::presence::{Presence, watch_silence};
+use http_api::{Api, Limits};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::cli::{Serve, ServeRole};
+use crate::compose::{World, Writing, read_models, start_projections};
+use crate::config::Config;
+use crate::output::Answer;
+
+pub(crate) async fn run(config: &Config, options: &Serve) -> anyhow::Result<Answer> {
+    let listener = if options.roles.contains(&ServeRole::Api) { Some(bind(config.listen).await?) } else { None };
+    serve(config, &options.roles, listener).await?;
+    Ok(Answer::silent())
+}
+
+/// Takes the address.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
+}
+
+/// Returns when the process is told to stop.
+pub(crate) async fn told_to_stop() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        warn!("signals cannot be heard");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Runs these roles until the process is told to stop, then lets everything finish what is in hand.
+pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option<TcpListener>) -> anyhow::Result<()> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let writing = Writing::open(config, World::Configured)?;
+    let log: Arc<dyn EventStore> = writing.store.clone();
+    let managers = match roles.contains(&ServeRole::Processes) {
+        true => Some(writing.start_managers(true).await?),
+        false => None,
+    };
+    let database = read_models(config)?;
+    if database.is_none() {
+        warn!("no database is configured (CHARGELEDGER_DATABASE_URL): commands go on, queries cannot be answered");
+    }
+    let projections = match &database {
+        Some(database) if roles.contains(&ServeRole::Projector) => Some(start_projections(log.clone(), database)),
+        Some(_) | None => None,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let api = match listener {
+        Some(listener) => {
+            info!(address = %listener.local_addr()?, "serving");
+            let keys = KeyDirectory::follow(log.clone()).await.context("the API keys cannot be read")?;
+            let presence = Presence::follow(log.clone()).await.context("the devices cannot be read")?;
+            let limits = Limits::default();
+            tokio::spawn(watch_silence(presence.clone(), writing.commands.clone(), limits.silence_max, stopped.clone()));
+            let mut api = Api::new(writing.commands.clone(), keys, presence, limits);
+            api.metrics = Some(Arc::new(move || metrics.render()));
+            let router = api.router();
+            let mut stopped = stopped.clone();
+            Some(tokio::spawn(async move {
+                axum::serve(listener, router).with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) }).await
+            }))
+        }
+        None => None,
+    };
+    told_to_stop().await;
+    info!("stopping");
+    // Everybody who listens is told; nobody listening is all right.
+    let _ = stop.send(true);
+    if let Some(api) = api {
+        match tokio::time::timeout(std::time::Duration::from_secs(10), api).await {
+            Ok(ended) => ended??,
+            Err(_) => warn!("some requests were cut off"),
+        }
+    }
+    if let Some(managers) = managers {
+        managers.stop().await;
+    }
+    if let Some(projections) = projections {
+        projections.stop().await;
+    }
+    drop(log);
+    writing.close().await;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `store info|backup|restore|export`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+use domain::log::{Filter, Position, StoredEvent};
+use embedded::{Copied, Reader};
+use serde_json::json;
+
+use crate::cli::Store;
+use crate::compose::{open_reading, store_path};
+use crate::config::Config;
+use crate::output::{Answer, grouped, table};
+use crate::progress::Meter;
+
+pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> {
+    match what {
+        Store::Info => info(config).await,
+        Store::Backup { to } => {
+            let from = store_path(config).to_owned();
+            copy("copied", move || {
+                let meter = Meter::start("backup", 0);
+                Ok(embedded::backup(&from, &to, |progress| meter.set(progress.done, progress.total))?)
+            })
+            .await
+        }
+        Store::Restore { from } => {
+            let to = store_path(config).to_owned();
+            copy("restored", move || {
+                let meter = Meter::start("restore", 0);
+                Ok(embedded::restore(&from, &to, |progress| meter.set(progress.done, progress.total))?)
+            })
+            .await
+        }
+        Store::Export { to, after } => {
+            let from = store_path(config).to_owned();
+            tokio::task::spawn_blocking(move || export(&from, to.as_deref(), Position(after))).await?
+        }
+    }
+}
+
+async fn info(config: &Config) -> anyhow::Result<Answer> {
+    let info = open_reading(config)?.info().await?;
+    let json = json!({
+        "path": info.path,
+        "schema_version": info.schema_version,
+        "head": info.head,
+        "events": info.events,
+        "streams": info.streams,
+        "types": info.types,
+        "bytes": info.bytes,
+        "first_recorded_at": info.first_recorded_at,
+        "last_recorded_at": info.last_recorded_at,
+    });
+    let time = |time: Option<domain::time::Timestamp>| time.map_or_else(|| "–".to_owned(), |time| time.to_string());
+    let text = table(&[
+        ("store", info.path.display().to_string()),
+        ("events", grouped(info.events)),
+        ("head", grouped(info.head.0)),
+        ("streams", grouped(info.streams)),
+        ("types", info.types.to_string()),
+        ("size", format!("{} KiB", grouped(info.bytes / 1024))),
+        ("first recorded", time(info.first_recorded_at)),
+        ("last recorded", time(info.last_recorded_at)),
+    ]);
+    Answer::new(&json, text)
+}
+
+async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<Copied> + Send + 'static) -> anyhow::Result<Answer> {
+    let copied = tokio::task::spawn_blocking(work).await??;
+    let json = json!({
+        "path": copied.log.path,
+        "events": copied.log.events,
+        "head": copied.log.head,
+        "bytes": copied.log.bytes,
+        "streams": copied.verified.streams,
+        "has_keys": copied.has_keys,
+        "verified": copied.verified.fault.is_none(),
+    });
+    let keys = if copied.has_keys { "with the keys of personal data" } else { "there were no keys of personal data" };
+    let text = format!("{word} {} events to {}, every hash checked, {keys}", grouped(copied.log.events), copied.log.path.display());
+    Answer::new(&json, text)
+}
+
+fn export(from: &Path, to: Option<&Path>, after: Position) -> anyhow::Result<Answer> {
+    let mut reader = Reader::open(from)?;
+    let head = reader.head()?.position;
+    let meter = Meter::start("export", head.0.saturating_sub(after.0));
+    let mut out: Box<dyn Write> = match to {
+        Some(path) => Box::new(BufWriter::new(
+            File::options().write(true).create_new(true).open(path).with_context(|| format!("{} cannot be made", path.display()))?,
+        )),
+        None => Box::new(BufWriter::new(std::io::stdout().lock())),
+    };
+    let (mut at, mut events) = (after, 0_u64);
+    while at < head {
+        let page = reader.scan(at, &Filter::All, 1_024)?;
+        for stored in page.events.iter().take_while(|stored| stored.position <= head) {
+            serde_json::to_writer(&mut out, &line(stored))?;
+            out.write_all(b"\n")?;
+            events += 1;
+        }
+        meter.add(page.scanned_to.0.min(head.0).saturating_sub(at.0));
+        at = page.scanned_to;
+    }
+    out.flush()?;
+    match to {
+        Some(path) => {
+            let json = json!({ "path": path, "events": events, "head": head });
+            Answer::new(&json, format!("exported {} events to {}", grouped(events), path.display()))
+        }
+        None => Ok(Answer::silent()),
+    }
+}
+
+/// One event as it is exported. What this release cannot read is exported all the same, without what it says.
+fn line(stored: &StoredEvent) -> serde_json::Value {
+    let metadata = &stored.metadata;
+    let (data, error) = match stored.clone().decode() {
+        Ok(recorded) => (variant(serde_json::to_value(&recorded.event).unwrap_or_default()), None),
+        Err(error) => (serde_json::Value::Null, Some(error.to_string())),
+    };
+    let mut line = json!({
+        "position": stored.position,
+        "stream": stored.stream,
+        "revision": stored.revision,
+        "type": stored.event_type,
+        "version": stored.version,
+        "event_id": metadata.event_id,
+        "command_id": metadata.command_id,
+        "causation_id": metadata.causation_id,
+        "correlation_id": metadata.correlation_id,
+        "actor": metadata.actor.to_string(),
+        "operator_id": metadata.operator_id,
+        "occurred_at": metadata.occurred_at,
+        "recorded_at": metadata.recorded_at,
+        "prev_hash": stored.prev_hash.to_string(),
+        "hash": stored.hash.to_string(),
+        "data": data,
+    });
+    if let Some(error) = error {
+        line["unreadable"] = error.into();
+    }
+    line
+}
+
+/// What stands inside `{"session": {"requested": {…}}}`: both names are in the type already.
+fn variant(event: serde_json::Value) -> serde_json::Value {
+    let inner = |value: serde_json::Value| match value {
+        serde_json::Value::Object(map) if map.len() == 1 => map.into_iter().next().map_or(serde_json::Value::Null, |(_, inner)| inner),
+        other => other,
+    };
+    inner(inner(event))
+}

@@ -1,0 +1,172 @@
+//! The composition root: which engine, which channel, which devices, which database. Only here do the parts meet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use commands::port::{Clock, IdSource};
+use commands::process::runner::{Managers, Progress};
+use commands::{Caller, Commands, Ledger, RequestIds};
+use domain::ids::OperatorId;
+use domain::log::{Actor, ActorKind, EventStore};
+use domain::time::Timestamp;
+use embedded::{EmbeddedStore, KeyStore};
+use projections::port::ReadStore;
+use projections::runner::{Options, Runner};
+use read_models::{ReadModels, Settings};
+use sandbox::{Behaviour, DeviceMood, SandboxChannel, SimulatedGateway};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::config::{Config, EventStoreUrl, SandboxMode};
+
+/// Aggregates that stay in memory: every connector, station and wallet in use, and the sessions under way.
+const HOT_STREAMS_MAX: usize = 20_000;
+
+/// How often a store that is still in use is looked at again before it is given up; the process's end frees it in any case.
+const CLOSE_TRIES: u32 = 250;
+
+/// This machine's clock.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(0)).unwrap_or_default()
+    }
+}
+
+/// Ids in time order, and the operating system's randomness.
+pub(crate) struct SystemIds;
+
+impl IdSource for SystemIds {
+    fn uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+    fn secret(&self) -> [u8; 32] {
+        rand::random()
+    }
+}
+
+/// Where the event store's directory is.
+pub(crate) fn store_path(config: &Config) -> &Path {
+    let EventStoreUrl::Embedded(path) = &config.event_store;
+    path
+}
+
+/// The store, for reading beside whoever writes it.
+pub(crate) fn open_reading(config: &Config) -> anyhow::Result<Arc<EmbeddedStore>> {
+    Ok(Arc::new(EmbeddedStore::open_read_only(store_path(config))?))
+}
+
+/// Everything that writes, of this one process.
+pub(crate) struct Writing {
+    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) sandbox: Arc<SandboxChannel>,
+    /// Stops with them: what carries reports and facts from the sandbox to the ledger.
+    carriers: Vec<JoinHandle<()>>,
+}
+
+/// How the outside world is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum World {
+    /// Payers, channels and devices do as the configuration says.
+    Configured,
+    /// Of the past: payers have paid, channels report at once, and the import plays the devices.
+    Imported,
+}
+
+impl Writing {
+    /// Opens the store as its one writing process, and what belongs to it.
+    pub(crate) fn open(config: &Config, world: World) -> anyhow::Result<Writing> {
+        let path = store_path(config);
+        let store = Arc::new(EmbeddedStore::open(path)?);
+        let subjects = Arc::new(KeyStore::open(path)?);
+        let is_prompt = world == World::Imported || config.sandbox == SandboxMode::Prompt;
+        let behaviour = if is_prompt { Behaviour::Prompt } else { Behaviour::realistic(rand::random()) };
+        let (sandbox, reports) = SandboxChannel::open(&sandbox_path(config), behaviour, is_prompt).context("the sandbox channel")?;
+        let mood = if world == World::Imported { DeviceMood::Silent } else { DeviceMood::Willing };
+        let (devices, started) = SimulatedGateway::new(mood);
+        let log: Arc<dyn EventStore> = store.clone();
+        let commands = Arc::new(Commands {
+            ledger: Arc::new(Ledger::new(log, Arc::new(SystemClock), Arc::new(SystemIds), HOT_STREAMS_MAX)),
+            channels: vec![sandbox.clone()],
+            devices: Arc::new(devices),
+            subjects,
+        });
+        let carriers = vec![
+            tokio::spawn(sandbox::deliver(sandbox.clone(), reports, commands.clone())),
+            tokio::spawn(sandbox::speak(started, commands.clone())),
+        ];
+        Ok(Writing { store, commands, sandbox, carriers })
+    }
+
+    /// Starts the process managers where they left off.
+    pub(crate) async fn start_managers(&self, with_deadlines: bool) -> anyhow::Result<RunningManagers> {
+        let managers = Managers::resume(self.commands.clone(), with_deadlines).await.context("the process managers cannot start")?;
+        let progress = managers.progress();
+        let (stop, stopped) = watch::channel(false);
+        Ok(RunningManagers { progress, stop, task: tokio::spawn(managers.run(stopped)) })
+    }
+
+    /// Lets go of everything. The last of it frees the store for another process.
+    pub(crate) async fn close(self) {
+        let Writing { store, commands, sandbox, carriers } = self;
+        drop((commands, sandbox));
+        for carrier in carriers {
+            carrier.abort();
+            // Cancelled is what it is meant to be.
+            let _ = carrier.await;
+        }
+        // What was in hand still holds the store for a moment.
+        let mut store = Some(store);
+        for _ in 0..CLOSE_TRIES {
+            match store.take().map(Arc::try_unwrap) {
+                Some(Err(shared)) => store = Some(shared),
+                Some(Ok(_)) | None => return,
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Process managers that run.
+pub(crate) struct RunningManagers {
+    pub(crate) progress: Arc<Progress>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl RunningManagers {
+    /// Finishes what is in hand and keeps the place.
+    pub(crate) async fn stop(self) {
+        // Nobody listens only if it has ended already.
+        let _ = self.stop.send(true);
+        let _ = self.task.await;
+    }
+}
+
+fn sandbox_path(config: &Config) -> PathBuf {
+    store_path(config).join("sandbox.db")
+}
+
+/// The read models' database, if one is configured.
+pub(crate) fn read_models(config: &Config) -> anyhow::Result<Option<Arc<ReadModels>>> {
+    let Some(url) = &config.database_url else { return Ok(None) };
+    Ok(Some(Arc::new(ReadModels::new(url.reveal(), Settings::default())?)))
+}
+
+/// Starts every projection.
+pub(crate) fn start_projections(log: Arc<dyn EventStore>, database: &Arc<ReadModels>) -> Runner {
+    let store: Arc<dyn ReadStore> = database.clone();
+    Runner::start(log, &store, projections::all(), Options::default())
+}
+
+/// Somebody at this machine's command line.
+pub(crate) fn staff(commands: &Commands, operator_id: OperatorId) -> (Caller, RequestIds) {
+    let at = commands.ledger.clock().now();
+    let ids = RequestIds::new(commands.ledger.ids().uuid());
+    (Caller { operator_id, actor: Actor::new(ActorKind::Staff, "command line"), at }, ids)
+}

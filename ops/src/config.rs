@@ -1,0 +1,276 @@
+//! Where everything is: from `chargeledger.toml`, then the environment, then the command line; the later one wins. Every setting has the same name in both,
+//! `listen` and `CHARGELEDGER_LISTEN`. `docs/configuration.md` lists them.
+//!
+//! Secrets are never printed: a URL shows without its password.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::cli::Global;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// A file was named, and cannot be read.
+    #[error("the configuration {} cannot be read", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not what a configuration is.
+    #[error("{} is not a configuration: {reason}", path.display())]
+    Form { path: PathBuf, reason: String },
+    /// A value is not what its setting holds.
+    #[error("{from}: {reason}")]
+    Value { from: String, reason: String },
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) event_store: EventStoreUrl,
+    /// Without it there are no read models.
+    pub(crate) database_url: Option<DatabaseUrl>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    /// Which lines are logged; without it, a server tells what it does and the rest is quiet.
+    pub(crate) log: Option<String>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) sandbox: SandboxMode,
+}
+
+/// Which engine, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EventStoreUrl {
+    /// A directory of this machine.
+    Embedded(PathBuf),
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How the sandbox channel behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SandboxMode {
+    /// Payers pay at once; reports come once and in order.
+    Prompt,
+    /// As real channels: late, twice, out of order, or never; payers pay when somebody plays them.
+    Realistic,
+}
+
+/// A database's URL. Its password is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// With the password, for connecting.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Only the known-harmless parts are shown: whatever else the text has in it may be a secret.
+        let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str("(set)") };
+        let rest = rest.split('?').next().unwrap_or_default();
+        match rest.rsplit_once('@') {
+            Some((account, place)) => write!(f, "{scheme}://{}@{place}", account.split(':').next().unwrap_or_default()),
+            None => write!(f, "{scheme}://{rest}"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The settings as a file or the environment has them: text, or nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    event_store: Option<String>,
+    database_url: Option<String>,
+    listen: Option<String>,
+    data_dir: Option<String>,
+    log: Option<String>,
+    log_format: Option<String>,
+    sandbox: Option<String>,
+}
+
+impl Config {
+    /// The configuration of this process.
+    pub(crate) fn load(global: &Global, listen: Option<&str>) -> Result<Config, ConfigError> {
+        let (path, is_named) = match &global.config {
+            Some(path) => (path.clone(), true),
+            None => (PathBuf::from("chargeledger.toml"), false),
+        };
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => Settings::parse(&path, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => Settings::default(),
+            Err(source) => return Err(ConfigError::File { path, source }),
+        };
+        Config::of(&path, &file, |name| std::env::var(name).ok().filter(|value| !value.is_empty()), global, listen)
+    }
+
+    fn of(
+        path: &Path,
+        file: &Settings,
+        environment: impl Fn(&str) -> Option<String>,
+        global: &Global,
+        listen: Option<&str>,
+    ) -> Result<Config, ConfigError> {
+        // Each value with where it comes from, so that an error names the place to mend.
+        let setting = |name: &str, value: &Option<String>| {
+            let variable = format!("CHARGELEDGER_{}", name.to_uppercase());
+            match environment(&variable) {
+                Some(value) => Some((value, variable)),
+                None => value.clone().map(|value| (value, format!("{name} in {}", path.display()))),
+            }
+        };
+        let flag = |flag: &str, value: Option<String>| value.map(|value| (value, flag.to_owned()));
+
+        let data_dir = global.data_dir.clone().or_else(|| setting("data_dir", &file.data_dir).map(|(value, _)| value.into()));
+        let data_dir = data_dir.unwrap_or_else(|| "chargeledger-data".into());
+        let event_store = match (&global.data_dir, setting("event_store", &file.event_store)) {
+            // Whoever names a directory on the command line means that one.
+            (Some(_), _) | (None, None) => EventStoreUrl::Embedded(data_dir.clone()),
+            (None, Some(setting)) => parse(setting)?,
+        };
+        let listen = flag("--listen", listen.map(str::to_owned)).or_else(|| setting("listen", &file.listen));
+        Ok(Config {
+            event_store,
+            database_url: setting("database_url", &file.database_url).map(parse).transpose()?,
+            listen: match listen {
+                Some((text, from)) => text.parse().map_err(|_| ConfigError::Value {
+                    from,
+                    reason: format!("\"{text}\" is not an address and a port like 127.0.0.1:8600"),
+                })?,
+                None => SocketAddr::from(([127, 0, 0, 1], 8600)),
+            },
+            data_dir,
+            log: setting("log", &file.log).map(|(value, _)| value),
+            log_format: setting("log_format", &file.log_format).map_or(Ok(LogFormat::Text), parse)?,
+            sandbox: setting("sandbox", &file.sandbox).map_or(Ok(SandboxMode::Prompt), parse)?,
+        })
+    }
+}
+
+impl Settings {
+    fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+        // The error's own message quotes the line, which may hold a password.
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            ConfigError::Form { path: path.to_owned(), reason: format!("line {line}: {}", error.message()) }
+        })
+    }
+}
+
+fn parse<T: FromStr<Err = String>>((text, from): (String, String)) -> Result<T, ConfigError> {
+    text.parse().map_err(|reason| ConfigError::Value { from, reason })
+}
+
+impl FromStr for EventStoreUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<EventStoreUrl, String> {
+        match text.split_once(':') {
+            Some(("embedded", path)) if !path.is_empty() => Ok(EventStoreUrl::Embedded(path.into())),
+            Some(("esdb", _)) => Err("this release has the embedded engine only: embedded:DIRECTORY".to_owned()),
+            _ => Err(format!("\"{}\" is not an event store like embedded:DIRECTORY", text.split('@').next_back().unwrap_or_default())),
+        }
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<DatabaseUrl, String> {
+        // Whether it names a database that is there is found out by connecting.
+        match text.parse::<tokio_postgres::Config>() {
+            Ok(_) => Ok(DatabaseUrl(text.to_owned())),
+            Err(error) => Err(format!("not a PostgreSQL URL like postgresql://user:password@host/database: {error}")),
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+    fn from_str(text: &str) -> Result<LogFormat, String> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(format!("\"{text}\" is neither text nor json")),
+        }
+    }
+}
+
+impl FromStr for SandboxMode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<SandboxMode, String> {
+        match text {
+            "prompt" => Ok(SandboxMode::Prompt),
+            "realistic" => Ok(SandboxMode::Realistic),
+            _ => Err(format!("\"{text}\" is neither prompt nor realistic")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn global(data_dir: Option<&str>) -> Global {
+        Global { json: false, config: None, data_dir: data_dir.map(PathBuf::from) }
+    }
+
+    fn config(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let path = Path::new("chargeledger.toml");
+        let variable = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Config::of(path, &Settings::parse(path, file)?, variable, &global(None), None)
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = config("listen = \"127.0.0.1:1\"\nlog = \"debug\"", &[("CHARGELEDGER_LISTEN", "127.0.0.1:2")]).unwrap();
+        assert_eq!((config.listen.port(), config.log.as_deref()), (2, Some("debug")));
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let path = Path::new("chargeledger.toml");
+        let variable = |name: &str| (name == "CHARGELEDGER_EVENT_STORE").then(|| "embedded:/elsewhere".to_owned());
+        let config = Config::of(path, &Settings::default(), variable, &global(Some("here")), Some("[::1]:3")).unwrap();
+        assert_eq!(config.event_store, EventStoreUrl::Embedded("here".into()));
+        assert_eq!(config.listen.port(), 3);
+    }
+
+    #[test]
+    fn an_error_says_where_the_mistake_is_and_what_is_wanted() {
+        let error = config("", &[("CHARGELEDGER_LISTEN", "8600")]).unwrap_err().to_string();
+        assert_eq!(error, "CHARGELEDGER_LISTEN: \"8600\" is not an address and a port like 127.0.0.1:8600");
+        let error = config("log = \"info\"\nlisten_on = 1", &[]).unwrap_err().to_string();
+        assert!(error.starts_with("chargeledger.toml is not a configuration: line 2: unknown field `listen_on`"), "{error}");
+        let error = config("event_store = \"esdb://db\"", &[]).unwrap_err().to_string();
+        assert_eq!(error, "event_store in chargeledger.toml: this release has the embedded engine only: embedded:DIRECTORY");
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let config = config("database_url = \"postgresql://app:secret@db/ledger?password=secret\"", &[]).unwrap();
+        assert!(config.database_url.as_ref().unwrap().reveal().contains("secret"));
+        let printed = format!("{config:?} {}", config.database_url.as_ref().unwrap());
+        assert!(!printed.contains("secret") && printed.contains("postgresql://app@db/ledger"), "{printed}");
+        let error = self::config("", &[("CHARGELEDGER_DATABASE_URL", "postgresql://app:secret@db:port/ledger")]).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,292 @@
+use std::collections::BTreeSet;
+
+use domain::ids::{OperatorId, SessionId};
+use domain::units::Energy;
+use uuid::Uuid;
+
+use super::generate::{Generator, How, SEED};
+use super::plan::{Plan, PlannedSession, RowOddity};
+use super::{ImportedSession, Report, Rows, carry_out, estate, format, read};
+use crate::command::audit::look_at_everything;
+use crate::compose::{World, Writing};
+use crate::config::{Config, EventStoreUrl, LogFormat, SandboxMode};
+use crate::summary::Figures;
+
+const CARY: &[u8] = include_bytes!("../../demo/cary_sessions.csv.gz");
+const HEADING: &str = "start_date;station_name;charging_time_hh_mm_ss;energy_kwh;address_1;address_2;city;state_province;zip_postal_code;fee;model_number;latitude;longitude;geopoint";
+
+fn operator() -> OperatorId {
+    OperatorId(Uuid::from_u128(7))
+}
+
+fn row(start: &str, duration: &str, energy: &str) -> String {
+    format!(
+        "{start};BOND PARK;{duration};{energy};801 High House Road;Boathouse;Cary;North Carolina;27513;0.0;CT4020-HD-GW;35.781303;-78.825554;35.781303, -78.825554"
+    )
+}
+
+fn rows(lines: &[String]) -> Rows {
+    let text = format!("{HEADING}\r\n{}\r\n", lines.join("\r\n"));
+    read(format("cary").unwrap(), text.as_bytes()).unwrap()
+}
+
+fn plan(lines: &[String]) -> Plan {
+    Plan::of(format("cary").unwrap(), operator(), rows(lines))
+}
+
+fn one(line: String) -> PlannedSession {
+    let plan = plan(&[line]);
+    assert_eq!(plan.rejected, vec![]);
+    plan.sessions.into_iter().next().unwrap()
+}
+
+fn reason(line: String) -> String {
+    let rows = rows(&[line]);
+    assert_eq!(rows.sessions, vec![]);
+    rows.rejected.into_iter().next().unwrap().reason
+}
+
+fn only(oddity: RowOddity) -> BTreeSet<RowOddity> {
+    BTreeSet::from([oddity])
+}
+
+#[test]
+fn a_row_keeps_its_times_energy_and_place() {
+    let rows = rows(&[row("2021-03-29T16:39:10+00:00", "26:03:57", "0.394")]);
+    let (line, session): &(u64, ImportedSession) = &rows.sessions[0];
+    assert_eq!(*line, 2);
+    assert_eq!(session.started_at.to_string(), "2021-03-29T16:39:10Z");
+    assert_eq!(session.ended_at.to_string(), "2021-03-30T18:43:07Z");
+    assert_eq!(session.energy, "0.3940".parse::<Energy>().unwrap());
+    assert_eq!(session.place.latitude.to_string(), "35.781303");
+    assert_eq!(session.address, "801 High House Road, Boathouse, Cary, North Carolina, 27513");
+}
+
+#[test]
+fn every_row_of_the_real_file_is_accounted_for_and_its_energy_is_the_file_s_own_sum() {
+    let account = Plan::of(format("cary").unwrap(), operator(), read(format("cary").unwrap(), CARY).unwrap()).account();
+    assert_eq!(account.rows, 20_142);
+    assert_eq!(account.imported + account.flagged + account.rejected, account.rows);
+    assert_eq!(account.rejected, 0, "{:?}", account.rejections);
+    assert_eq!(account.energy_kwh.to_string(), "163201.1470");
+    assert_eq!(account.oddities[&RowOddity::ZeroEnergy], 2_132);
+    assert_eq!(account.oddities[&RowOddity::ZeroDuration], 2_052);
+    assert_eq!(account.oddities[&RowOddity::LongDuration], 1);
+    assert_eq!(account.oddities[&RowOddity::SameStationAndStart], 4);
+    assert_eq!(account.oddities[&RowOddity::ModelMissing], 731);
+    assert_eq!(account.oddities[&RowOddity::EnergyAboveRatedPower], 4);
+}
+
+#[test]
+fn the_same_rows_in_another_order_give_the_same_plan() {
+    let file = read(format("cary").unwrap(), CARY).unwrap();
+    let mut turned = file.clone();
+    turned.sessions.reverse();
+    assert_eq!(Plan::of(format("cary").unwrap(), operator(), file), Plan::of(format("cary").unwrap(), operator(), turned));
+}
+
+#[test]
+fn another_operator_s_import_of_the_same_file_shares_no_id_with_this_one() {
+    let lines = [row("2021-03-29T16:39:10+00:00", "01:00:00", "1")];
+    let other = Plan::of(format("cary").unwrap(), OperatorId(Uuid::from_u128(8)), rows(&lines));
+    assert_ne!(plan(&lines).sessions[0].session_id, other.sessions[0].session_id);
+}
+
+#[test]
+fn ids_are_in_time_order_and_none_is_given_twice() {
+    let plan = Plan::of(format("cary").unwrap(), operator(), read(format("cary").unwrap(), CARY).unwrap());
+    let ids: BTreeSet<SessionId> = plan.sessions.iter().map(|session| session.session_id).collect();
+    assert_eq!(ids.len(), plan.sessions.len());
+    assert!(ids.iter().copied().eq(plan.sessions.iter().map(|session| session.session_id)));
+}
+
+#[test]
+fn no_connector_serves_two_sessions_at_once() {
+    let plan = Plan::of(format("cary").unwrap(), operator(), read(format("cary").unwrap(), CARY).unwrap());
+    let mut last: std::collections::HashMap<_, &PlannedSession> = std::collections::HashMap::new();
+    for session in &plan.sessions {
+        if let Some(before) = last.insert(session.connector_id, session) {
+            assert!(
+                before.ended_at <= session.started_at && before.started_at < session.started_at,
+                "lines {} and {}",
+                before.line,
+                session.line
+            );
+        }
+    }
+    let connectors: usize = plan.stations.iter().flat_map(|station| &station.piles).map(|pile| pile.connectors.len()).sum();
+    assert_eq!(last.len(), connectors, "a connector that served nobody was made up");
+}
+
+#[test]
+fn no_energy_and_no_time_is_a_session_all_the_same() {
+    let session = one(row("2021-03-29T16:39:10+00:00", "00:00:00", "0"));
+    assert_eq!(session.oddities, BTreeSet::from([RowOddity::ZeroEnergy, RowOddity::ZeroDuration]));
+}
+
+#[test]
+fn more_than_a_day_is_odd_and_a_day_is_not() {
+    assert_eq!(one(row("2021-03-29T16:39:10+00:00", "24:00:01", "5")).oddities, only(RowOddity::LongDuration));
+    assert_eq!(one(row("2021-03-29T16:39:10+00:00", "24:00:00", "5")).oddities, BTreeSet::new());
+}
+
+#[test]
+fn more_energy_than_the_time_allows_is_odd() {
+    assert_eq!(one(row("2021-03-29T16:39:10+00:00", "01:00:00", "7.561")).oddities, only(RowOddity::EnergyAboveRatedPower));
+    assert_eq!(one(row("2021-03-29T16:39:10+00:00", "01:00:00", "7.56")).oddities, BTreeSet::new());
+}
+
+#[test]
+fn the_same_station_and_start_twice_are_two_sessions_at_two_connectors() {
+    let lines = [row("2021-03-29T16:39:10+00:00", "00:00:00", "0"), row("2021-03-29T16:39:10+00:00", "00:30:00", "1.5")];
+    let plan = plan(&lines);
+    assert_eq!(plan.sessions.len(), 2);
+    assert!(plan.sessions.iter().all(|session| session.oddities.contains(&RowOddity::SameStationAndStart)));
+    assert_ne!(plan.sessions[0].connector_id, plan.sessions[1].connector_id);
+    assert_ne!(plan.sessions[0].session_id, plan.sessions[1].session_id);
+}
+
+#[test]
+fn a_missing_model_is_odd() {
+    let line = row("2021-03-29T16:39:10+00:00", "01:00:00", "1").replace("CT4020-HD-GW", "");
+    assert_eq!(one(line).oddities, only(RowOddity::ModelMissing));
+}
+
+#[test]
+fn what_cannot_be_read_is_rejected_with_its_line_and_reason() {
+    let good = || row("2021-03-29T16:39:10+00:00", "01:00:00", "1");
+    assert_eq!(
+        reason(good().replace(";1;801", ";-1;801")),
+        "energy_kwh: \"-1\" is not an energy in kWh with at most four decimals, 0 or more"
+    );
+    assert_eq!(
+        reason(good().replace(";1;801", ";1.00001;801")),
+        "energy_kwh: \"1.00001\" is not an energy in kWh with at most four decimals, 0 or more"
+    );
+    assert_eq!(reason(good().replace("01:00:00", "1 h")), "charging_time_hh_mm_ss: \"1 h\" is not a duration like 26:03:57");
+    assert_eq!(reason(good().replace("01:00:00", "01:60:00")), "charging_time_hh_mm_ss: \"01:60:00\" is not a duration like 26:03:57");
+    assert_eq!(reason(good().replace("+00:00", "")), "start_date: \"2021-03-29T16:39:10\" is not an RFC 3339 time with an offset");
+    assert_eq!(reason(good().replace("BOND PARK", " ")), "station_name is empty");
+    assert_eq!(reason(good().replace("35.781303;-78", "95.781303;-78")), "longitude -78.825554, latitude 95.781303 is not a place");
+    assert_eq!(reason("2021-03-29T16:39:10+00:00;BOND PARK".to_owned()), "the row has 2 columns, the heading has 14");
+    let rows = rows(&[good(), "x".to_owned(), good()]);
+    assert_eq!((rows.sessions.len(), rows.rejected[0].line), (2, 3));
+}
+
+#[test]
+fn a_file_of_another_layout_is_refused_as_a_whole() {
+    let error = read(format("cary").unwrap(), b"id,kwh\n1,2\n").unwrap_err().to_string();
+    assert!(error.contains("not a file of format cary") && error.contains("start_date"), "{error}");
+    assert!(format("paris").err().unwrap().to_string().contains("known are: cary"));
+}
+
+#[test]
+fn the_same_seed_makes_up_the_same_and_another_seed_something_else() {
+    let sessions = Plan::of(format("cary").unwrap(), operator(), read(format("cary").unwrap(), CARY).unwrap()).sessions;
+    let (first, again, other) =
+        (Generator::new("cary", operator(), SEED), Generator::new("cary", operator(), SEED), Generator::new("cary", operator(), SEED + 1));
+    assert!(sessions.iter().all(|session| first.paying(session) == again.paying(session)));
+    assert!(sessions.iter().any(|session| first.paying(session) != other.paying(session)));
+    assert!(first.actor().is_generator());
+}
+
+#[test]
+fn every_way_to_pay_is_exercised_and_a_wallet_is_topped_up_with_at_least_what_is_held() {
+    let generator = Generator::new("cary", operator(), SEED);
+    let sessions = Plan::of(format("cary").unwrap(), operator(), read(format("cary").unwrap(), CARY).unwrap()).sessions;
+    let (mut prepaid, mut wallet, mut postpaid, mut later) = (0, 0, 0, 0);
+    for session in &sessions {
+        let paying = generator.paying(session);
+        later += usize::from(paying.pays_rest_at.is_some());
+        match paying.how {
+            How::Prepaid { .. } => prepaid += 1,
+            How::Wallet { top_up, hold } => {
+                assert!(top_up >= hold);
+                wallet += 1;
+            }
+            How::Postpaid => postpaid += 1,
+        }
+    }
+    let share = |count: usize| count * 100 / sessions.len();
+    assert!((55..75).contains(&share(prepaid)) && (12..28).contains(&share(wallet)) && (8..25).contains(&share(postpaid)));
+    assert!((80..90).contains(&share(later)));
+}
+
+#[test]
+fn the_made_up_tariff_may_be_published() {
+    let versions = Generator::new("cary", operator(), SEED).tariff("2012-01-01T05:00:00Z".parse().unwrap());
+    assert_eq!(versions.len(), 2);
+    for version in versions {
+        assert_eq!(version.terms.check(), Ok(()));
+        assert!(version.terms.elements.iter().any(|element| element.half_hours.to_string().contains('S')));
+    }
+}
+
+fn config(directory: &std::path::Path) -> Config {
+    Config {
+        event_store: EventStoreUrl::Embedded(directory.to_owned()),
+        database_url: None,
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: directory.to_owned(),
+        log: None,
+        log_format: LogFormat::Text,
+        sandbox: SandboxMode::Prompt,
+    }
+}
+
+/// The first rows of the real file, and two that begin together.
+fn some_rows() -> Rows {
+    let Rows { mut sessions, rejected } = read(format("cary").unwrap(), CARY).unwrap();
+    sessions.truncate(60);
+    sessions
+        .extend(rows(&[row("2012-04-11T16:39:10+00:00", "00:00:00", "0"), row("2012-04-11T16:39:10+00:00", "50:00:00", "3.1")]).sessions);
+    Rows { sessions, rejected }
+}
+
+async fn import(directory: &std::path::Path) -> anyhow::Result<Report> {
+    let cary = format("cary").unwrap();
+    let writing = Writing::open(&config(directory), World::Imported)?;
+    let plan = Plan::of(cary, estate::operator_of(cary), some_rows());
+    estate::register_operator(&writing.commands, cary, plan.opened_at()).await?;
+    let report = carry_out(&writing, cary, plan, SEED).await;
+    writing.close().await;
+    report
+}
+
+fn assert_it_is_all_there(directory: &std::path::Path) {
+    let figures = Figures::of(directory, 1).unwrap();
+    assert_eq!(figures.sessions, 62);
+    let cary = format("cary").unwrap();
+    let plan = Plan::of(cary, estate::operator_of(cary), some_rows());
+    let ids = plan.sessions.iter().map(|session| session.session_id).collect();
+    assert_eq!(figures.of_sessions(&ids), (62, plan.account().energy_kwh));
+    assert!(figures.refunded.is_positive() && figures.revenue.is_positive());
+    let verdict = look_at_everything(directory).unwrap();
+    assert_eq!(verdict.findings, vec![]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_leaves_books_that_balance_and_the_same_file_again_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = import(directory.path()).await.unwrap();
+    assert_eq!(first.played, 62);
+    assert_it_is_all_there(directory.path());
+    let again = import(directory.path()).await.unwrap();
+    assert_eq!((again.played, again.events), (0, 0));
+}
+
+#[test]
+fn an_import_that_was_cut_off_goes_on_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    for cut_ms in [300, 700, 1_100] {
+        // The runtime goes away with everything that is in flight, as the process does when it is killed.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let cut = std::time::Duration::from_millis(cut_ms);
+        // Whether it was cut off or had been quicker does not matter here.
+        let _ = runtime.block_on(async { tokio::time::timeout(cut, import(directory.path())).await });
+        runtime.shutdown_timeout(std::time::Duration::from_secs(10));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(import(directory.path())).unwrap();
+    assert_it_is_all_there(directory.path());
+}
