@@ -1,13 +1,12 @@
-//! From a basis to money: the price, its correction, the settlement, later payments, and what it costs so far.
+//! From a basis to a bill: the price, its correction, what is taken off it, and what it costs so far.
 
 use super::decide::{Decision, SessionError, check_note};
-use super::event::{PaymentMode, SessionEvent};
-use super::state::{Basis, Course, Paid, Session};
-use crate::ids::PaymentId;
+use super::event::SessionEvent;
+use super::state::{Basis, Course, Session, Terms};
 use crate::pricing::{self, Bill, BillLine, EnergyPoint, FeeKind, LONGEST_DAYS, PricingError, Usage};
-use crate::tariff::{TariffSnapshot, TaxRates};
+use crate::tariff::TaxRates;
 use crate::time::Timestamp;
-use crate::units::Money;
+use crate::units::{Energy, Money};
 
 impl Session {
     pub(super) fn price(&self, plugged_until: Option<Timestamp>) -> Decision {
@@ -18,7 +17,7 @@ impl Session {
                 }
                 let terms = &course.terms;
                 let idle_until = course.idle_until(basis, plugged_until);
-                let bill = bill_of(course, basis, idle_until, terms.order_number.to_string())?;
+                let bill = course.bill(basis, idle_until, terms.order_number.to_string())?.ok_or(SessionError::NoTariff)?;
                 Ok(vec![SessionEvent::Billed { refs: terms.refs, mode: terms.mode, bill }])
             }
             Session::Billed { course, basis, bill: replaced, paid, .. } => {
@@ -26,11 +25,10 @@ impl Session {
                 let number = format!("{}-{}", terms.order_number, paid.bills + 1);
                 // While nobody knows better, idle time stays as it was billed: asking again later must not lengthen it.
                 let idle = replaced.lines.iter().rfind(|line| line.kind == FeeKind::Idle && !is_credit(line));
-                let bill = bill_of(course, basis, course.idle_until(basis, idle.map(|line| line.until)), number)?;
-                let bill = match &terms.tariff {
-                    Some(tariff) => with_credits_of(replaced, bill, basis.ended_at, &tariff.terms.tax),
-                    None => bill,
-                };
+                let idle_until = course.idle_until(basis, idle.map(|line| line.until));
+                let tariff = terms.tariff.as_ref().ok_or(SessionError::NoTariff)?;
+                let bill = course.bill(basis, idle_until, number)?.ok_or(SessionError::NoTariff)?;
+                let bill = with_credits_of(replaced, bill, basis.ended_at, &tariff.terms.tax);
                 if bill.lines == replaced.lines && bill.energy == replaced.energy {
                     return Ok(vec![]);
                 }
@@ -45,60 +43,6 @@ impl Session {
             | Session::NotStarted(_)
             | Session::Charging(_)
             | Session::Ended { .. } => Ok(vec![]),
-        }
-    }
-
-    pub(super) fn settle(&self, captured: Money) -> Decision {
-        if captured.is_negative() {
-            return Err(SessionError::AmountNotPositive { amount: captured });
-        }
-        match self {
-            Session::Billed { course, bill, paid, is_settled, .. } => {
-                let newly = (captured - paid.captured_ever).max(Money::ZERO);
-                // A capture that is heard of after the settlement counts all the same.
-                if *is_settled && newly.is_zero() {
-                    return Ok(vec![]);
-                }
-                Ok(settlements(course, bill, paid, newly))
-            }
-            Session::Absent => Err(SessionError::Unknown),
-            Session::Requested(_)
-            | Session::Authorised(_)
-            | Session::Starting { .. }
-            | Session::NotStarted(_)
-            | Session::Charging(_)
-            | Session::Ended { .. }
-            | Session::Finished { .. } => Err(SessionError::NotBilled),
-        }
-    }
-
-    pub(super) fn pay_receivable(&self, payment_id: PaymentId, amount: Money) -> Decision {
-        if !amount.is_positive() {
-            return Err(SessionError::AmountNotPositive { amount });
-        }
-        match self {
-            Session::Billed { paid, .. } if paid.later.iter().any(|later| later.payment_id == payment_id) => Ok(vec![]),
-            // The prepayment is applied by the settlement, and by nothing else.
-            Session::Billed { course, .. } if course.prepayment().is_some_and(|(known, _)| known == payment_id) => Ok(vec![]),
-            Session::Billed { course, bill, paid, .. } => {
-                let open = (bill.total - paid.total()).max(Money::ZERO);
-                let applied = amount.min(open);
-                Ok(vec![SessionEvent::ReceivablePaid {
-                    refs: course.terms.refs,
-                    payment_id,
-                    amount: applied,
-                    excess: amount - applied,
-                    receivable: open - applied,
-                }])
-            }
-            Session::Absent => Err(SessionError::Unknown),
-            Session::Requested(_)
-            | Session::Authorised(_)
-            | Session::Starting { .. }
-            | Session::NotStarted(_)
-            | Session::Charging(_)
-            | Session::Ended { .. }
-            | Session::Finished { .. } => Err(SessionError::NotBilled),
         }
     }
 
@@ -135,10 +79,9 @@ impl Session {
     pub fn cost_so_far(&self, at: Timestamp) -> Result<Option<Bill>, PricingError> {
         match self {
             Session::Billed { bill, .. } => Ok(Some((**bill).clone())),
-            Session::Charging(course) | Session::Ended { course, .. } => course.cost(None, at),
+            Session::Charging(course) | Session::Ended { course, .. } => course.cost(at),
             Session::Finished { course, basis } => {
-                let Some(tariff) = &course.terms.tariff else { return Ok(None) };
-                course.bill(basis, tariff, course.idle_until(basis, Some(at)), course.terms.order_number.to_string(), None).map(Some)
+                course.bill(basis, course.idle_until(basis, Some(at)), course.terms.order_number.to_string())
             }
             Session::Absent | Session::Requested(_) | Session::Authorised(_) | Session::Starting { .. } | Session::NotStarted(_) => {
                 Ok(None)
@@ -147,58 +90,73 @@ impl Session {
     }
 }
 
-impl Course {
-    /// What it costs up to its last believed reading, `latest` included if it is one more, and with idle time until `at` once it has ended.
-    fn cost(&self, latest: Option<EnergyPoint>, at: Timestamp) -> Result<Option<Bill>, PricingError> {
-        let (Some(tariff), Some(started)) = (&self.terms.tariff, self.started) else { return Ok(None) };
-        let last = latest.or(self.points.last().copied());
-        let ended_at = self.ended_at().or(last.map(|point| point.at)).unwrap_or(started.read_at).max(started.read_at);
-        let energy = last.map_or(self.energy(), |point| point.energy);
-        let basis = Basis { started_at: started.read_at, ended_at, energy, record: None };
-        let idle_until = self.ended_at().and_then(|_| self.idle_until(&basis, Some(at)));
-        self.bill(&basis, tariff, idle_until, self.terms.order_number.to_string(), latest).map(Some)
-    }
-
-    /// The one way to this session's price: its basis, the believed readings, its tariff.
-    fn bill(
+impl Terms {
+    /// The one way to this session's price: its basis, the believed readings, its tariff. None at a station without a tariff.
+    pub(super) fn bill(
         &self,
         basis: &Basis,
-        tariff: &TariffSnapshot,
+        readings: impl IntoIterator<Item = EnergyPoint>,
         idle_until: Option<Timestamp>,
         bill_number: String,
-        latest: Option<EnergyPoint>,
-    ) -> Result<Bill, PricingError> {
-        let readings = self.points.iter().copied().chain(latest);
+    ) -> Result<Option<Bill>, PricingError> {
+        let Some(tariff) = &self.tariff else { return Ok(None) };
         let mut usage = Usage::new(basis.started_at, basis.ended_at, basis.energy, readings)?;
         if let Some(until) = idle_until {
             usage = usage.idle_until(until)?;
         }
-        pricing::price(bill_number, tariff, &self.terms.zone, &usage)
+        pricing::price(bill_number, tariff, &self.zone, &usage).map(Some)
+    }
+}
+
+impl Course {
+    fn bill(&self, basis: &Basis, idle_until: Option<Timestamp>, bill_number: String) -> Result<Option<Bill>, PricingError> {
+        self.terms.bill(basis, self.points.iter().copied(), idle_until, bill_number)
     }
 
+    /// What it costs up to its last believed reading, and with idle time until `at` once it has ended.
+    fn cost(&self, at: Timestamp) -> Result<Option<Bill>, PricingError> {
+        let (Some(started), Some(last)) = (self.started, self.points.last()) else { return Ok(None) };
+        let ended_at = self.ended_at().unwrap_or(last.at).max(started.read_at);
+        let basis = Basis { started_at: started.read_at, ended_at, energy: last.energy, record: None };
+        let idle_until = self.ended_at().and_then(|_| self.idle_until(&basis, Some(at)));
+        self.bill(&basis, idle_until, self.terms.order_number.to_string())
+    }
+
+    /// Whether what is set aside is used up at this reading, the latest one.
     pub(super) fn are_funds_used_up(&self, latest: EnergyPoint) -> bool {
-        let Some(funds) = self.terms.mode.funds() else { return false };
-        // A price that cannot be computed now is for the bill to complain of.
-        self.cost(Some(latest), latest.at).ok().flatten().is_some_and(|bill| bill.total >= funds)
+        let (Some(funds), Some(started)) = (self.terms.mode.funds(), self.started) else { return false };
+        let cost = |started_at| {
+            let basis = Basis { started_at, ended_at: latest.at, energy: latest.energy, record: None };
+            self.terms.bill(&basis, self.points.iter().copied(), None, String::new())
+        };
+        // A start from a clock that was never set has no price; the energy has one, at the price of now.
+        let bill = cost(started.read_at).or_else(|_| cost(latest.at));
+        bill.ok().flatten().is_some_and(|bill| bill.total >= funds)
     }
 
-    /// What was paid before, if it is there.
-    fn prepayment(&self) -> Option<(PaymentId, Money)> {
-        match self.terms.mode {
-            PaymentMode::Prepaid { payment_id, amount, .. } => (!self.is_unfunded).then_some((payment_id, amount)),
-            PaymentMode::Wallet { .. } | PaymentMode::Postpaid => None,
-        }
+    /// What an operator's word makes the basis. A start that is too long ago to be billed comes from a clock that was never set; then, as without a
+    /// start, all of the energy has the price of the end.
+    pub(super) fn basis_by_hand(&self, energy: Energy, ended_at: Timestamp) -> Basis {
+        let started_at =
+            self.started.map(|started| started.read_at.min(ended_at)).filter(|started_at| is_soon_after(ended_at, *started_at));
+        Basis { started_at: started_at.unwrap_or(ended_at), ended_at, energy, record: None }
+    }
+
+    /// An operator's word is priced before it is taken, so that nothing is finished that can never be billed.
+    pub(super) fn check_price(&self, basis: &Basis) -> Result<(), PricingError> {
+        self.bill(basis, None, String::new()).map(|_| ())
     }
 
     /// When the vehicle left. A time so late that no idle time could be billed until then comes from a clock that was never set.
     fn left_at(&self, basis: &Basis) -> Option<Timestamp> {
-        self.unplugged_at.filter(|left| left.seconds_since(basis.ended_at) < LONGEST_DAYS * 86_400)
+        self.unplugged_at.filter(|left_at| is_soon_after(*left_at, basis.ended_at))
     }
 
-    /// Until when the vehicle kept the connector: until it left, or until `plugged_until` as far as that is worth anything. Of a session that was heard of
-    /// only by its record, or that was given up, nobody knows whether the vehicle was still there; such a doubt is not billed.
+    /// Until when the vehicle kept the connector: until it left, or until `plugged_until` as far as that is worth anything. Nobody knows whether the
+    /// vehicle was still there when a session was heard of only by its record, was given up, or is long over; such a doubt is not billed.
     fn idle_until(&self, basis: &Basis, plugged_until: Option<Timestamp>) -> Option<Timestamp> {
-        self.left_at(basis).or_else(|| plugged_until.filter(|_| self.was_watched()))
+        let assumed = plugged_until.filter(|until| self.was_watched() && is_soon_after(*until, basis.ended_at));
+        self.left_at(basis).or(assumed)
     }
 
     fn was_watched(&self) -> bool {
@@ -210,19 +168,11 @@ impl Course {
         let has_idle_fee = self.terms.tariff.as_ref().is_some_and(|tariff| tariff.terms.idle.is_some());
         has_idle_fee && self.was_watched() && self.left_at(basis).is_none() && plugged_until.is_none()
     }
-
-    /// Whether no bill can ever come of this basis.
-    pub(super) fn has_no_price(&self, basis: &Basis) -> bool {
-        match &self.terms.tariff {
-            Some(tariff) => self.bill(basis, tariff, self.left_at(basis), String::new(), None).is_err(),
-            None => false,
-        }
-    }
 }
 
-fn bill_of(course: &Course, basis: &Basis, idle_until: Option<Timestamp>, bill_number: String) -> Result<Bill, SessionError> {
-    let tariff = course.terms.tariff.as_ref().ok_or(SessionError::NoTariff)?;
-    Ok(course.bill(basis, tariff, idle_until, bill_number, None)?)
+/// Not so much later that the time between cannot be billed.
+fn is_soon_after(time: Timestamp, earlier: Timestamp) -> bool {
+    time.seconds_since(earlier) < LONGEST_DAYS * 86_400
 }
 
 /// Prices are never negative, so that a negative line is a credit.
@@ -265,52 +215,4 @@ fn reason_of_correction(replaced: &Bill, bill: &Bill) -> &'static str {
     } else {
         "the device's record came after the bill"
     }
-}
-
-/// What is there is applied to what is open: the prepayment as a whole, once, so that its rest goes back; and what the wallet gave since the last time. A
-/// higher price after a correction stays receivable. What is paid above the bill, after a lower price or because a payment came twice, goes back to where
-/// it came from, the latest payment first, each in a settlement of its own.
-fn settlements(course: &Course, bill: &Bill, paid: &Paid, captured: Money) -> Vec<SessionEvent> {
-    let terms = &course.terms;
-    let due = bill.total;
-    let settled = |prepaid_applied, captured, refund: Money, refund_to, receivable| SessionEvent::Settled {
-        refs: terms.refs,
-        mode: terms.mode,
-        due,
-        prepaid_applied,
-        captured,
-        refund,
-        refund_to: refund.is_positive().then_some(refund_to).flatten(),
-        receivable,
-    };
-    let open = due - paid.total();
-    let (prepayment, amount) = course.prepayment().unzip();
-    let unused = amount.filter(|_| !paid.is_prepayment_settled).unwrap_or(Money::ZERO);
-    let applied = unused.min(open.max(Money::ZERO));
-    let open = open - applied - captured;
-    let mut events = Vec::new();
-    if !open.is_negative() || unused.is_positive() || captured.is_positive() {
-        events.push(settled(applied, captured, unused - applied, prepayment, open.max(Money::ZERO)));
-    }
-    let mut back = (-open).max(Money::ZERO);
-    let mut part = |most: Money| {
-        let part = back.min(most);
-        back -= part;
-        part
-    };
-    for later in paid.later.iter().rev() {
-        let part = part(later.rest());
-        if part.is_positive() {
-            events.push(settled(Money::ZERO, Money::ZERO, part, Some(later.payment_id), Money::ZERO));
-        }
-    }
-    let from_wallet = part(paid.captured + captured);
-    if from_wallet.is_positive() {
-        events.push(settled(Money::ZERO, -from_wallet, Money::ZERO, None, Money::ZERO));
-    }
-    let from_prepayment = part(paid.prepaid + applied);
-    if from_prepayment.is_positive() {
-        events.push(settled(-from_prepayment, Money::ZERO, from_prepayment, prepayment, Money::ZERO));
-    }
-    events
 }

@@ -336,13 +336,14 @@ impl Session {
             Session::Requested(_) | Session::Authorised(_) | Session::Starting { .. } | Session::NotStarted(_) => {
                 Err(SessionError::NotCharging)
             }
-            // A record that has no price is for a person to decide, or the session would stay without a bill for ever.
-            Session::Finished { course, basis } if !course.has_no_price(basis) => Err(SessionError::AlreadyFinished),
-            Session::Billed { .. } => Err(SessionError::AlreadyFinished),
-            Session::Charging(course) | Session::Ended { course, .. } | Session::Finished { course, .. } => match course.started {
-                Some(started) if ended_at < started.read_at => Err(SessionError::EndsBeforeStart { started_at: started.read_at, ended_at }),
-                Some(_) | None => Ok(vec![SessionEvent::ClosedByOperator { refs: course.terms.refs, energy, ended_at, note }]),
-            },
+            Session::Finished { .. } | Session::Billed { .. } => Err(SessionError::AlreadyFinished),
+            Session::Charging(course) | Session::Ended { course, .. } => {
+                if let Some(started) = course.started.filter(|started| ended_at < started.read_at) {
+                    return Err(SessionError::EndsBeforeStart { started_at: started.read_at, ended_at });
+                }
+                course.check_price(&course.basis_by_hand(energy, ended_at))?;
+                Ok(vec![SessionEvent::ClosedByOperator { refs: course.terms.refs, energy, ended_at, note }])
+            }
         }
     }
 }

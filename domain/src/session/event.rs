@@ -180,6 +180,8 @@ pub enum DisputeReason {
     EndsBeforeStart,
     /// A record, or a start, that says something else than the first.
     ContradictsFirst,
+    /// A record that has no price: longer than is billed without a person looking at it, or dearer than an amount of money can be.
+    Unpriceable,
 }
 
 /// What can happen to a session.
@@ -370,7 +372,7 @@ pub enum SessionEvent {
         due: Money,
         /// What this settlement takes from the prepayment; negative when a corrected bill gives some of it back.
         prepaid_applied: Money,
-        /// What has been captured from the wallet for it; negative when a corrected bill gave some of it back.
+        /// What this settlement takes from what the wallet gave for it; negative when some of that goes back.
         captured: Money,
         /// What goes back to the payment it came from.
         refund: Money,

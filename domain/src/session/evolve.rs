@@ -77,11 +77,10 @@ impl Session {
             }),
             SessionEvent::RecordDisputed { record, .. } => self.on_course(|course| remember(&mut course.disputed_records, record.clone())),
             SessionEvent::ClosedByOperator { energy, ended_at, .. } => {
-                let started = self.course().and_then(|course| course.started);
-                let started_at = started.map_or(*ended_at, |started| started.read_at.min(*ended_at));
-                // A record that could not be priced stays known, so that its repetition does not come as news.
-                let record = self.basis().and_then(|basis| basis.record.clone());
-                self.finished(Basis { started_at, ended_at: *ended_at, energy: *energy, record })
+                match self.course().map(|course| course.basis_by_hand(*energy, *ended_at)) {
+                    Some(basis) => self.finished(basis),
+                    None => self,
+                }
             }
             SessionEvent::Billed { bill, .. } => match self {
                 Session::Finished { course, basis } => Session::Billed {

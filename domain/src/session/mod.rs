@@ -2,12 +2,16 @@
 //!
 //! What a device reports is a fact: it is kept whatever it says, and judged. Only requests are refused. The price comes from the tariff snapshot that the
 //! session was started under and from the readings that are believed; nobody hands a price in.
+//!
+//! `decide` holds what may be asked, `report` what devices say, `billing` the price, `settlement` the money; `state` is what is remembered, and `evolve`
+//! how each event changes it. Deliberately absent: what other streams do about it (the connector, the payment, the wallet), and any deadline.
 
 mod billing;
 mod decide;
 mod event;
 mod evolve;
 mod report;
+mod settlement;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use super::decide::{Decision, DeviceFact, Discovery, SessionError};
 use super::event::{DisputeReason, MeterReading, Oddity, SessionEvent, SessionRefs, StopReason, TransactionRecord};
-use super::state::{Course, Ending, Session, Terms};
+use super::state::{Basis, Course, Ending, Session, Terms};
 use crate::pricing::EnergyPoint;
 use crate::time::Timestamp;
 use crate::units::{Energy, Power};
@@ -42,7 +42,7 @@ impl Session {
             // Nothing has been charged. The connector's own stream keeps the fault; if it keeps the device from starting, the start times out and the money
             // goes back.
             DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } => vec![],
-            DeviceFact::Record { record } => match judge_record(&record, None) {
+            DeviceFact::Record { record } => match judge_record(&record, terms, None) {
                 Ok(energy) => {
                     let is_late = matches!(self, Session::NotStarted(_)) && !terms.is_discovered;
                     let oddities = oddities(&record, energy, terms, is_late);
@@ -138,7 +138,7 @@ impl Session {
         if first.is_some() {
             return vec![SessionEvent::RecordDisputed { refs, record, reason: DisputeReason::ContradictsFirst }];
         }
-        match judge_record(&record, Some(course)) {
+        match judge_record(&record, terms, Some(course)) {
             Ok(energy) => {
                 let is_closed_by_hand = self.basis().is_some();
                 let oddities = oddities(&record, energy, terms, course.was_given_up || is_closed_by_hand);
@@ -218,7 +218,7 @@ impl Course {
 }
 
 /// The energy that a record stands for, or why it is not believed.
-fn judge_record(record: &TransactionRecord, course: Option<&Course>) -> Result<Energy, DisputeReason> {
+fn judge_record(record: &TransactionRecord, terms: &Terms, course: Option<&Course>) -> Result<Energy, DisputeReason> {
     let energy = record.energy.judge().map_err(|_| DisputeReason::NotAnEnergy)?;
     if record.ended_at < record.started_at {
         return Err(DisputeReason::EndsBeforeStart);
@@ -228,9 +228,15 @@ fn judge_record(record: &TransactionRecord, course: Option<&Course>) -> Result<E
     if (between.value() - energy.value()).abs() > REGISTER_TOLERANCE {
         return Err(DisputeReason::RegistersDisagree);
     }
-    match course {
-        Some(course) if energy < course.energy() => Err(DisputeReason::BelowLastReading),
-        Some(_) | None => Ok(energy),
+    if course.is_some_and(|course| energy < course.energy()) {
+        return Err(DisputeReason::BelowLastReading);
+    }
+    // Asked here, where a person still hears of it: a basis that cannot be billed would leave the session without a bill for ever.
+    let basis = Basis { started_at: record.started_at, ended_at: record.ended_at, energy, record: None };
+    let readings = course.map_or(&[][..], |course| &course.points);
+    match terms.bill(&basis, readings.iter().copied(), None, String::new()) {
+        Ok(_) => Ok(energy),
+        Err(_) => Err(DisputeReason::Unpriceable),
     }
 }
 

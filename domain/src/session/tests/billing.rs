@@ -162,18 +162,32 @@ fn an_unplugging_from_a_clock_that_was_never_set_is_not_billed() {
 }
 
 #[test]
-fn a_record_without_a_price_is_for_an_operator_to_decide() {
-    let never_set = TransactionRecord { started_at: at("2000-01-01T00:00:00Z"), ..record("20") };
-    let (from, until) = (never_set.started_at, clock("10:30"));
-    let kept = |record: TransactionRecord| SessionEvent::RecordAccepted { refs: refs(), record, energy: kwh("20"), oddities: vec![] };
-    let stuck = || with(charging(prepaid()), [kept(never_set.clone())]);
-    given::<Session>(stuck()).when(BILL).then_refused(SessionError::Price(PricingError::TooLong { from, until }));
-    given::<Session>(stuck()).when(close("20", "10:30")).then([closed("20", "10:30")]);
-    let decided = || with(stuck(), [closed("20", "10:30")]);
-    given::<Session>(decided()).when(BILL).then([billed(prepaid(), "20")]);
-    given::<Session>(decided()).when(close("1", "10:30")).then_refused(SessionError::AlreadyFinished);
-    // The record that was decided about is no news.
-    given::<Session>(with(decided(), [billed(prepaid(), "20")])).when(report_record(never_set.clone())).then_nothing();
+fn an_operators_word_is_priced_before_it_is_taken() {
+    given::<Session>(charging(prepaid())).when(close("9999999999", "10:30")).then([closed("9999999999", "10:30")]);
+    let mut dear = tariff();
+    dear.terms.elements[0].rates.flat.energy = "9999999".parse().unwrap();
+    given::<Session>([requested_under(prepaid(), dear), authorised(), starting(), started()])
+        .when(close("9999999999", "10:30"))
+        .then_refused(SessionError::Price(PricingError::AmountOutOfRange));
+}
+
+#[test]
+fn a_start_from_a_clock_that_was_never_set_can_be_closed_by_hand_and_used_up() {
+    let never_set = MeterReading { register: kwh("100").into(), read_at: at("2000-01-01T00:00:00Z") };
+    let begun = || with(told(prepaid()), [SessionEvent::Started { refs: refs(), meter: never_set }]);
+    given::<Session>(begun()).when(report_meter("149.99", "10:40")).then([read("149.99", "10:40", "49.99")]);
+    given::<Session>(begun())
+        .when(report_meter("150", "10:40"))
+        .then([read("150", "10:40", "50"), stop_requested(StopReason::FundsExhausted)]);
+    given::<Session>(begun()).when(close("8", "10:20")).then([closed("8", "10:20")]);
+    let events = state(with(begun(), [closed("8", "10:20")])).decide(BILL).unwrap();
+    assert!(matches!(&events[..], [SessionEvent::Billed { bill, .. }] if bill.total == money("8.00")));
+}
+
+#[test]
+fn idle_time_that_is_long_over_is_not_billed() {
+    let much_later = SessionCommand::Bill { plugged_until: Some(at("2026-04-03T00:00:00Z")) };
+    given::<Session>(recorded_with_idle_fee()).when(much_later).then([billed_as(bill_with_idle("", "20", "10:30"))]);
 }
 
 #[test]

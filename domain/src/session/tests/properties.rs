@@ -140,6 +140,7 @@ impl History {
         prop_assert!(before.is_none() || before == after, "a believed record stays");
         self.repeat(command)?;
         self.points()?;
+        self.bill()?;
         self.money()
     }
 
@@ -156,6 +157,19 @@ impl History {
     fn points(&self) -> Result<(), TestCaseError> {
         let points = self.session.course().map_or(&[][..], |course| &course.points);
         prop_assert!(points.is_sorted_by(|a, b| a.energy <= b.energy && a.at <= b.at), "believed readings never fall");
+        Ok(())
+    }
+
+    /// Nothing is finished that cannot be billed, whatever idle time is assumed, but for a station without a tariff.
+    fn bill(&self) -> Result<(), TestCaseError> {
+        let Session::Finished { course, .. } = &self.session else { return Ok(()) };
+        for until in [clock("10:00"), clock("13:00"), at("2099-01-01T00:00:00Z")] {
+            let bill = self.session.decide(SessionCommand::Bill { plugged_until: Some(until) });
+            match course.terms.tariff {
+                Some(_) => prop_assert!(matches!(bill.as_deref(), Ok([SessionEvent::Billed { .. }])), "no bill, but {bill:?}"),
+                None => prop_assert_eq!(bill, Err(SessionError::NoTariff)),
+            }
+        }
         Ok(())
     }
 

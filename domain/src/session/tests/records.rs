@@ -100,6 +100,16 @@ fn a_record_that_ends_before_it_begins_is_disputed_and_ends_nothing_before_the_l
 }
 
 #[test]
+fn a_record_that_has_no_price_is_for_a_person_to_decide() {
+    // From a clock that was never set: longer than anything that is billed without a person looking at it.
+    let never_set = TransactionRecord { started_at: crate::testing::at("2000-01-01T00:00:00Z"), ..record("20") };
+    let disputed = || [stopped_as(&never_set, "10:30"), record_disputed(never_set.clone(), DisputeReason::Unpriceable)];
+    given::<Session>(begun()).when(report_record(never_set.clone())).then(disputed());
+    given::<Session>(told(prepaid())).when(report_record(never_set.clone())).then(disputed());
+    given::<Session>(with(begun(), disputed())).when(close("20", "10:30")).then([closed("20", "10:30")]);
+}
+
+#[test]
 fn a_disputed_record_is_kept_once_and_a_believable_one_may_follow() {
     let disputed = || vec![stopped_as(&record("12"), "10:30"), record_disputed(record("12"), DisputeReason::BelowLastReading)];
     let waiting = || [begun(), disputed()].concat();
