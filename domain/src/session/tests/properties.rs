@@ -240,7 +240,7 @@ impl Told {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn money_records_and_readings_are_kept_whatever_happens(
