@@ -183,12 +183,12 @@ pub struct Definition {
 /// What a batch does to a table. Cells stand in the table's order; a key's cells in the key's.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Changes {
+    /// Rows that were not there. That they were not is certain: the checkpoint stands where they were looked for.
+    pub inserts: Vec<Vec<Value>>,
     /// Rows to put in the place of what is there under their keys, sorted by key.
-    pub upserts: Vec<Vec<Value>>,
+    pub updates: Vec<Vec<Value>>,
     /// Keys whose rows go, sorted.
     pub deletes: Vec<Vec<Value>>,
-    /// Rows that were not there.
-    pub appends: Vec<Vec<Value>>,
 }
 
 /// What became of a batch of events.
@@ -254,6 +254,7 @@ struct Rows<P: Keyed>(HashMap<<P::Row as Row>::Key, Slot<P::Row>>);
 
 struct Slot<R> {
     row: Option<R>,
+    /// Whether the database has a row under the key.
     stored: bool,
     changed: bool,
 }
@@ -321,7 +322,8 @@ impl<P: Keyed> Projection for KeyedProjection<P> {
         let mut changes = Changes::default();
         for (key, slot) in changed {
             match slot.row {
-                Some(row) => changes.upserts.push(row.to_values()),
+                Some(row) if slot.stored => changes.updates.push(row.to_values()),
+                Some(row) => changes.inserts.push(row.to_values()),
                 None if slot.stored => changes.deletes.push(key.to_values()),
                 None => {}
             }
@@ -359,12 +361,12 @@ impl<P: Journal> Projection for JournalProjection<P> {
     }
 
     fn fold(&self, _: Vec<Vec<Value>>, moments: &[Moment<'_>]) -> Folded {
-        let mut appends = Vec::with_capacity(moments.len());
+        let mut inserts = Vec::with_capacity(moments.len());
         let (applied, stopped) = until_panic(moments, |moment| {
-            appends.extend(P::rows(moment)?.iter().map(Row::to_values));
+            inserts.extend(P::rows(moment)?.iter().map(Row::to_values));
             Ok(())
         });
-        Folded { changes: Changes { appends, ..Changes::default() }, applied, stopped }
+        Folded { changes: Changes { inserts, ..Changes::default() }, applied, stopped }
     }
 
     fn in_memory(&self) -> Box<dyn InMemory> {

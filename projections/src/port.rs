@@ -162,6 +162,9 @@ pub trait ReadStore: Send + Sync + 'static {
     /// Notes why a build stands still, or that it does so no longer.
     async fn note_halt(&self, build: &Build, halt: Option<&Halt>) -> Result<(), ReadStoreError>;
 
+    /// Says that a build has caught up after many events: a good moment to look at what the tables hold now, so that queries find their indexes.
+    async fn caught_up(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError>;
+
     /// Puts a build behind its view; the one before it is retired. One transaction.
     async fn serve(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError>;
 

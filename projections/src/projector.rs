@@ -18,6 +18,8 @@ use crate::port::{Batch, Build, BuildState, Counted, Halt, ReadStore, ReadStoreE
 use crate::runner::{Progress, State};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// After this many events, the database looks at its tables anew when the projection has caught up.
+const MANY_EVENTS: u64 = 10_000;
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Projector {
@@ -28,6 +30,8 @@ pub(crate) struct Projector {
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) resume: Arc<Notify>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// How many events there were when the database last looked at its tables.
+    pub(crate) looked_at: Option<u64>,
 }
 
 /// Why a run of a projector ended without being told to.
@@ -150,6 +154,8 @@ impl Projector {
         let mut build = self.store.open(&definition).await?;
         self.check_ledger(&build).await?;
         self.progress.send_modify(|progress| progress.opened(&build));
+        let total = build.counted.total();
+        self.looked_at = Some(self.looked_at.map_or(total, |at| at.min(total)));
         let mut events_max = self.batch_events_max;
         loop {
             if *self.stop.borrow() {
@@ -201,6 +207,11 @@ impl Projector {
                     stretch.pages.push((after, page));
                 }
                 None if stretch.pages.is_empty() => {
+                    let total = build.counted.total();
+                    if self.looked_at.is_some_and(|at| total - at >= MANY_EVENTS) {
+                        self.store.caught_up(definition, build).await?;
+                        self.looked_at = Some(total);
+                    }
                     if build.state == BuildState::Filling {
                         self.store.serve(definition, build).await?;
                         build.state = BuildState::Serving;

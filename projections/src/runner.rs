@@ -181,6 +181,7 @@ impl Runner {
                 progress: sender,
                 resume: resume.clone(),
                 stop: stopped.clone(),
+                looked_at: None,
             };
             (definition.name, Running { version: definition.version, progress, resume, task: tokio::spawn(projector.run()) })
         };

@@ -301,7 +301,7 @@ CREATE INDEX sessions__b1_operator_id_station_id_opened_at ON build.sessions__b1
 CREATE INDEX sessions__b1_operator_id_pile_id_opened_at ON build.sessions__b1 (operator_id, pile_id, opened_at, session_id);
 CREATE INDEX sessions__b1_operator_id_status_opened_at ON build.sessions__b1 (operator_id, status, opened_at, session_id);
 CREATE INDEX sessions__b1_operator_id_order_number ON build.sessions__b1 (operator_id, order_number, session_id);
-CREATE INDEX sessions__b1_words ON build.sessions__b1 USING gin ((to_tsvector('simple', translate(coalesce(order_number, '') || ' ' || coalesce(transaction_number, '') || ' ' || coalesce(note, '') || ' ' || coalesce(dispute_reason, '') || ' ' || coalesce(fault_code, ''), '-_./:+#@,;()[]', '              '))));
+CREATE INDEX sessions__b1_words ON build.sessions__b1 USING gin ((to_tsvector('simple', translate(coalesce(order_number, '') || ' ' || coalesce(transaction_number, '') || ' ' || coalesce(note, '') || ' ' || coalesce(dispute_reason, '') || ' ' || coalesce(fault_code, ''), '-_./:+#@,;()[]', '              ')))) WITH (fastupdate = off);
 COMMENT ON TABLE build.sessions__b1 IS 'One charging session (充电过程), from request to settlement.';
 COMMENT ON COLUMN build.sessions__b1.session_id IS 'Which.';
 COMMENT ON COLUMN build.sessions__b1.operator_id IS 'Whose station: the tenant.';

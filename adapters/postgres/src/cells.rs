@@ -41,10 +41,10 @@ pub(crate) fn array<'a>(column_type: ColumnType, cells: impl Iterator<Item = &'a
     }
 }
 
-/// One cell.
-pub(crate) fn parameter(cell: &Value) -> Parameter<'_> {
+/// One cell of a column.
+pub(crate) fn parameter(column_type: ColumnType, cell: &Value) -> Parameter<'_> {
     match cell {
-        Value::Null => Box::new(None::<String>),
+        Value::Null => null(column_type),
         Value::Uuid(id) => Box::new(*id),
         Value::Text(text) => Box::new(clean(text)),
         Value::Decimal(number) => Box::new(*number),
@@ -54,6 +54,20 @@ pub(crate) fn parameter(cell: &Value) -> Parameter<'_> {
         Value::Timestamp(time) => Box::new(time.jiff()),
         Value::Date(date) => Box::new(*date),
         Value::Json(json) => Box::new(Json(json)),
+    }
+}
+
+fn null<'a>(column_type: ColumnType) -> Parameter<'a> {
+    match column_type {
+        ColumnType::Uuid => Box::new(None::<Uuid>),
+        ColumnType::Text => Box::new(None::<&str>),
+        ColumnType::Decimal { .. } => Box::new(None::<Decimal>),
+        ColumnType::Int => Box::new(None::<i64>),
+        ColumnType::Float => Box::new(None::<f64>),
+        ColumnType::Bool => Box::new(None::<bool>),
+        ColumnType::Timestamp => Box::new(None::<jiff::Timestamp>),
+        ColumnType::Date => Box::new(None::<jiff::civil::Date>),
+        ColumnType::Json => Box::new(None::<serde_json::Value>),
     }
 }
 

@@ -58,7 +58,7 @@ impl<'a> Conditions<'a> {
 
     fn compare(&mut self, column: &ColumnShape, operator: &str, value: &'a Value) -> Result<(), QueryError> {
         fits(column, value)?;
-        let bound = self.bind(parameter(value), bare_type(column.column_type));
+        let bound = self.bind(parameter(column.column_type, value), bare_type(column.column_type));
         self.clauses.push(format!("t.{} {operator} {bound}", column.name));
         Ok(())
     }
@@ -129,8 +129,11 @@ impl ReadModels {
             conditions.text(table, text)?;
         }
         if !after.is_empty() {
-            let bound: Vec<String> =
-                order.iter().zip(&after).map(|(column, value)| conditions.bind(parameter(value), bare_type(column.column_type))).collect();
+            let bound: Vec<String> = order
+                .iter()
+                .zip(&after)
+                .map(|(column, value)| conditions.bind(parameter(column.column_type, value), bare_type(column.column_type)))
+                .collect();
             let names: Vec<String> = order.iter().map(|column| format!("t.{}", column.name)).collect();
             let side = if query.descending { "<" } else { ">" };
             conditions.clauses.push(format!("({}) {side} ({})", names.join(", "), bound.join(", ")));

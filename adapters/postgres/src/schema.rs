@@ -72,7 +72,12 @@ pub fn create_indexes(table: &Table, build: &str) -> String {
         let _ = writeln!(sql, "CREATE INDEX {build}_{} ON build.{build} ({});", index.columns.join("_"), columns.join(", "));
     }
     if let Search::Words(columns) = table.search {
-        let _ = writeln!(sql, "CREATE INDEX {build}_words ON build.{build} USING gin (({}));", words_expression(columns));
+        // Without a list of pending words that every search after a large batch would have to read.
+        let _ = writeln!(
+            sql,
+            "CREATE INDEX {build}_words ON build.{build} USING gin (({})) WITH (fastupdate = off);",
+            words_expression(columns)
+        );
     }
     sql
 }

@@ -13,7 +13,9 @@ use domain::units::ReportedEnergy;
 use projections::fold::{Keyed, Moment, Projection, ProjectionError, keyed};
 use projections::port::{Batch, Counted, ReadStore as _, ReadStoreError};
 use projections::runner::{Options, State};
+use projections::session_errors::SessionErrors;
 use projections::sessions::{SessionRow, Sessions};
+use projections::wallets::Wallets;
 use support::{Database, Log, PATIENCE, on_postgres, stored};
 
 fn refs(number: u128) -> SessionRefs {
@@ -83,7 +85,7 @@ fn the_checkpoint_moves_only_from_where_it_stands() {
         let definition = keyed::<Sessions>().definition();
         let build = read_models.open(&definition).await.unwrap();
         let rows = log.folded(&*keyed::<Sessions>()).await;
-        let changes = projections::fold::Changes { upserts: rows, ..Default::default() };
+        let changes = projections::fold::Changes { inserts: rows, ..Default::default() };
         let counted = Counted { applied: 1, ..Counted::default() };
         // Another projector has been here: this batch begins where the build no longer stands.
         let batch = Batch { from: Position(7), to: Position(8), last_event: None, changes, counted };
@@ -124,22 +126,80 @@ fn a_projection_halts_alone_with_the_event_quoted_and_goes_on_when_it_is_told_to
         for number in 1..=5 {
             begin(&log, number).await;
         }
-        let runner = log.run(&read_models, vec![keyed::<Fussy>()], Options::default());
+        let runner = log.run(&read_models, vec![keyed::<Fussy>(), keyed::<SessionErrors>()], Options::default());
         let waited = runner.wait_for(&["sessions"], Position(5), PATIENCE).await;
         assert!(matches!(waited, Err(projections::runner::WaitError::Halted { .. })), "{waited:?}");
-        let status = runner.status().await.unwrap().remove(0);
+        runner.wait_for(&["session_errors"], Position(5), PATIENCE).await.expect("the others go on");
+        let status = runner.status().await.unwrap().into_iter().find(|status| status.name == "sessions").unwrap();
         assert_eq!((status.state, status.position, status.lag_events), (State::Halted, Position(2), 3));
-        let halt = read_models.builds().await.unwrap().remove(0).halt.expect("written down");
+        let of_sessions = || async { read_models.builds().await.unwrap().into_iter().find(|build| build.name == "sessions").unwrap() };
+        let halt = of_sessions().await.halt.expect("written down");
         assert_eq!((halt.position, halt.event_type.as_str()), (Position(3), "session.started"));
         assert!(halt.error.contains("session 3 is too much"), "{}", halt.error);
         assert!(halt.event.to_string().contains("\"register\":\"10.5\""), "{}", halt.event);
         FAULTY.store(false, Ordering::Relaxed);
         assert!(runner.resume("sessions"));
-        while runner.status().await.unwrap().remove(0).state != State::Live {
+        while of_sessions().await.position < Position(5) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        assert_eq!(read_models.builds().await.unwrap().remove(0).halt, None);
-        assert_eq!(database.number("SELECT applied FROM build.registry").await, 5, "none twice, none left out");
+        assert_eq!(of_sessions().await.halt, None);
+        let applied = database.number("SELECT applied FROM build.registry WHERE name = 'sessions'").await;
+        assert_eq!(applied, 5, "none twice, none left out");
+        runner.stop().await;
+    });
+}
+
+#[test]
+fn an_event_of_a_newer_release_stops_those_who_handle_it_and_nobody_else() {
+    on_postgres(|database: Database| async move {
+        let (log, read_models) = (Log::default(), database.read_models());
+        begin(&log, 1).await;
+        let unknown = log.raw("session.started", 9, at("2026-03-01T08:10:00Z"));
+        log.append_raw(StreamId::session(id(1)), unknown).await;
+        end(&log, 1).await;
+        let runner = log.run(&read_models, vec![keyed::<Sessions>(), keyed::<Wallets>()], Options::default());
+        runner.wait_for(&["wallets"], Position(3), PATIENCE).await.expect("it is not theirs");
+        runner.wait_for(&["sessions"], Position(3), PATIENCE).await.expect_err("halted");
+        let builds = read_models.builds().await.unwrap();
+        let halted: Vec<_> = builds.iter().filter_map(|build| build.halt.as_ref()).collect();
+        assert_eq!(halted.len(), 1);
+        assert!(halted[0].position == Position(2) && halted[0].error.contains("newer release"), "{halted:?}");
+        runner.stop().await;
+    });
+}
+
+#[test]
+fn cut_connections_are_waited_out_and_nothing_is_lost() {
+    on_postgres(|database: Database| async move {
+        let (log, read_models) = (Log::default(), database.read_models());
+        read_models.prepare().await.unwrap();
+        let runner = log.run(&read_models, vec![keyed::<Sessions>(), keyed::<SessionErrors>()], Options::default());
+        for number in 0..60 {
+            begin(&log, number).await;
+            if number % 10 == 5 {
+                database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        runner.wait_for_head(PATIENCE).await.unwrap().unwrap();
+        runner.stop().await;
+        let projection = keyed::<Sessions>();
+        assert_eq!(stored(&read_models, &*projection).await, log.folded(&*projection).await);
+        assert_eq!(database.number("SELECT applied FROM build.registry WHERE name = 'sessions'").await, 60);
+    });
+}
+
+#[test]
+fn a_server_that_is_down_is_waited_for() {
+    on_postgres(|_| async move {
+        let log = Log::default();
+        begin(&log, 1).await;
+        let nowhere =
+            Arc::new(read_models::ReadModels::new("postgres://nobody@127.0.0.1:1/none", read_models::Settings::default()).unwrap());
+        let runner = log.run(&nowhere, sessions(), Options::default());
+        runner.wait_for(&["sessions"], Position(1), std::time::Duration::from_millis(300)).await.expect_err("not there");
+        let status = runner.status().await.unwrap().remove(0);
+        assert!(status.state == State::Waiting && status.error.is_some(), "{status:?}");
         runner.stop().await;
     });
 }

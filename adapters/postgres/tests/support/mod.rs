@@ -4,9 +4,10 @@
 
 pub mod history;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::event::Event;
@@ -100,6 +101,21 @@ impl Database {
 #[derive(Clone, Default)]
 pub struct Log {
     pub store: Arc<MemoryStore>,
+    tails: Arc<Mutex<HashMap<StreamId, Revision>>>,
+}
+
+fn metadata(operator_id: OperatorId, occurred_at: Timestamp) -> Metadata {
+    let command_id = CommandId(Uuid::now_v7());
+    Metadata {
+        event_id: EventId::of(command_id, 0),
+        command_id,
+        causation_id: None,
+        correlation_id: command_id.0,
+        actor: Actor::system("test"),
+        operator_id,
+        occurred_at,
+        recorded_at: occurred_at,
+    }
 }
 
 /// The operator whose data most tests write.
@@ -115,20 +131,20 @@ impl Log {
 
     /// Appends one event of an operator.
     pub async fn append_for(&self, operator_id: OperatorId, stream: StreamId, event: impl Into<Event>, occurred_at: Timestamp) -> Position {
-        let there = self.store.read_stream(&stream, Revision(0), usize::MAX).await.unwrap();
-        let expected = there.last().map_or(Expected::NoStream, |last| Expected::Exact(last.revision));
-        let command_id = CommandId(Uuid::now_v7());
-        let metadata = Metadata {
-            event_id: EventId::of(command_id, 0),
-            command_id,
-            causation_id: None,
-            correlation_id: command_id.0,
-            actor: Actor::system("test"),
-            operator_id,
-            occurred_at,
-            recorded_at: occurred_at,
-        };
-        self.store.append(&stream, expected, vec![NewEvent::encode(&event.into(), metadata)]).await.unwrap().position
+        self.append_raw(stream, NewEvent::encode(&event.into(), metadata(operator_id, occurred_at))).await
+    }
+
+    /// An event that says nothing, to be made wrong.
+    pub fn raw(&self, name: &str, version: u16, occurred_at: Timestamp) -> NewEvent {
+        NewEvent { event_type: name.into(), version, metadata: metadata(us(), occurred_at), payload: vec![0x80] }
+    }
+
+    /// Appends whatever it is.
+    pub async fn append_raw(&self, stream: StreamId, new: NewEvent) -> Position {
+        let expected = self.tails.lock().unwrap().get(&stream).map_or(Expected::NoStream, |revision| Expected::Exact(*revision));
+        let appended = self.store.append(&stream, expected, vec![new]).await.unwrap();
+        self.tails.lock().unwrap().insert(stream, appended.revision);
+        appended.position
     }
 
     /// The state of an aggregate.
