@@ -1,5 +1,6 @@
 //! The port's engine over one directory: appends go to the writing thread, reads to a few connections of their own.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl EmbeddedStore {
     /// As [`EmbeddedStore::open`].
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<EmbeddedStore, OpenError> {
         let path = path.as_ref().to_owned();
-        std::fs::create_dir_all(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        create_directory(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let lock = WriterLock::take(&path)?;
         let connection = open_writing(&path.join(LOG), LOG_KIND)?;
         connection.set_prepared_statement_cache_capacity(32);
@@ -110,6 +111,16 @@ impl EmbeddedStore {
     pub async fn info(&self) -> Result<Info, StoreError> {
         self.readers.read(|reader| reader.info()).await
     }
+}
+
+/// A directory whose name would be lost in a power cut would take what is in it along.
+fn create_directory(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
 }
 
 #[async_trait]
