@@ -88,6 +88,9 @@ pub(crate) struct Demo {
     /// Its layout.
     #[arg(long, default_value = "cary")]
     pub(crate) format: String,
+    /// Real stations of Shenzhen to search among, without sessions.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stations: Option<PathBuf>,
     /// Exit after the summary instead of serving.
     #[arg(long)]
     pub(crate) once: bool,

@@ -223,7 +223,7 @@ impl Summary<'_> {
         rows.push(("operator", self.report.operator_id.to_string()));
         let mut text = table(&rows);
         for (role, secret) in self.keys {
-            text.push_str(&format!("  key {role:9} {secret}\n"));
+            text.push_str(&format!("  key {role:12} {secret}\n"));
         }
         for fault in faults.iter().take(20) {
             text.push_str(&format!("  ! {fault}\n"));

@@ -16,7 +16,7 @@ use crate::cli::{Demo, ServeRole};
 use crate::compose::{World, Writing, read_models, staff, start_projections, store_path};
 use crate::config::Config;
 use crate::import::plan::Plan;
-use crate::import::{self, estate, generate};
+use crate::import::{self, estate, generate, shenzhen};
 use crate::output::{Answer, say};
 use crate::summary::{Figures, Summary};
 
@@ -58,7 +58,12 @@ async fn fill(config: &Config, options: &Demo, url: &str) -> anyhow::Result<Answ
     let imported: HashSet<SessionId> = plan.sessions.iter().map(|session| session.session_id).collect();
     let operator_id = estate::register_operator(&writing.commands, format, plan.opened_at()).await?;
     let report = import::carry_out(&writing, format, plan, generate::SEED).await?;
-    let keys = keys(&writing, store_path(config), operator_id).await?;
+    let mut operators = vec![("", operator_id, &ROLES[..])];
+    if let Some(file) = &options.stations {
+        shenzhen::register(&writing.commands, file).await?;
+        operators.push(("shenzhen ", shenzhen::operator(), &[Role::App]));
+    }
+    let keys = keys(&writing, store_path(config), &operators).await?;
 
     let mut statuses = Vec::new();
     if let Some(runner) = projections {
@@ -91,7 +96,7 @@ async fn fill(config: &Config, options: &Demo, url: &str) -> anyhow::Result<Answ
 }
 
 /// A key for each role, with its secret. The ledger does not keep secrets, so a demonstration keeps its own, in a file that only its owner can read.
-async fn keys(writing: &Writing, directory: &Path, operator_id: OperatorId) -> anyhow::Result<Vec<(String, String)>> {
+async fn keys(writing: &Writing, directory: &Path, operators: &[(&str, OperatorId, &[Role])]) -> anyhow::Result<Vec<(String, String)>> {
     let path = directory.join("demo-keys.json");
     let log: Arc<dyn EventStore> = writing.store.clone();
     if let Some(known) = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Vec<(String, String)>>(&bytes).ok())
@@ -100,11 +105,13 @@ async fn keys(writing: &Writing, directory: &Path, operator_id: OperatorId) -> a
         return Ok(known);
     }
     let mut keys = Vec::new();
-    for role in ROLES {
-        let (caller, ids) = staff(&writing.commands, operator_id);
-        let made = writing.commands.create_key(&caller, &ids, role, "made by the demonstration".to_owned()).await?;
-        let word = serde_json::to_value(role)?;
-        keys.push((word.as_str().unwrap_or_default().to_owned(), made.secret));
+    for (name, operator_id, roles) in operators {
+        for role in *roles {
+            let (caller, ids) = staff(&writing.commands, *operator_id);
+            let made = writing.commands.create_key(&caller, &ids, *role, "made by the demonstration".to_owned()).await?;
+            let word = serde_json::to_value(role)?;
+            keys.push((format!("{name}{}", word.as_str().unwrap_or_default()), made.secret));
+        }
     }
     write_private(&path, &serde_json::to_vec_pretty(&keys)?).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(keys)

@@ -10,6 +10,7 @@ mod driver;
 pub(crate) mod estate;
 pub(crate) mod generate;
 pub(crate) mod plan;
+pub(crate) mod shenzhen;
 #[cfg(test)]
 mod tests;
 
