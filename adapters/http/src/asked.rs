@@ -157,6 +157,11 @@ pub fn patience(headers: &HeaderMap, most: Duration) -> Duration {
     most
 }
 
+/// The word that stands for a value of a closed set, in JSON as in the read models.
+pub(crate) fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 impl<T: fmt::Display> fmt::Display for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

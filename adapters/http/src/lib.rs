@@ -5,7 +5,8 @@
 //! | [`auth`] | bearer keys, and the one table of who may do what |
 //! | [`problem`], [`kinds`] | where errors become RFC 9457 problems |
 //! | [`idempotency`], [`asked`] | bodies with their idempotency keys; ids and query parameters |
-//! | [`wire`], [`answer`] | values as they stand in JSON; answers with their headers |
+//! | [`wire`], [`terms`], [`bills`], [`rows`] | values as they stand in JSON |
+//! | [`answer`], [`reading`] | answers with their headers; pages and rows of the read models |
 //! | [`observe`], [`limits`] | request ids, spans, metrics; sizes, times, rates |
 //! | [`docs`], [`health`] | the OpenAPI document and its page; how the process is |
 //! | the others | one resource each |
@@ -16,17 +17,30 @@ pub mod answer;
 pub mod asked;
 pub mod auth;
 pub mod bills;
+pub mod connectors;
 pub mod device_events;
 pub mod docs;
 pub mod health;
 pub mod idempotency;
 pub mod kinds;
+pub mod ledger;
 pub mod limits;
+pub mod live;
 pub mod observe;
 pub mod payments;
 pub mod presence;
 pub mod problem;
+pub mod read_models;
+pub mod reading;
+pub mod reports;
+pub mod rows;
+pub mod session_history;
 pub mod sessions;
+pub mod stations;
+pub mod tariffs;
+pub mod terms;
+pub mod users;
+pub mod wallets;
 pub mod webhooks;
 pub mod wire;
 
@@ -36,6 +50,8 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use commands::Commands;
 use commands::key::KeyDirectory;
+use projections::query::ReadQueries;
+use projections::runner::Runner;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -49,6 +65,12 @@ pub struct Api {
     pub commands: Arc<Commands>,
     /// Who may ask.
     pub keys: Arc<KeyDirectory>,
+    /// The read models; without them commands and device facts go on, and queries answer 503.
+    pub queries: Option<Arc<dyn ReadQueries>>,
+    /// Those who keep the read models up to date, if this process does.
+    pub runner: Option<Arc<Runner>>,
+    /// Says which sessions have news.
+    pub hub: Arc<live::Hub>,
     /// Which devices have been heard of.
     pub presence: Arc<presence::Presence>,
     /// The metrics in Prometheus' text form, if they are kept.
@@ -62,8 +84,14 @@ pub struct Api {
 impl Api {
     /// What a process needs at least; read models and metrics are added by field.
     #[must_use]
-    pub fn new(commands: Arc<Commands>, keys: Arc<KeyDirectory>, presence: Arc<presence::Presence>, limits: Limits) -> Api {
-        Api { commands, keys, presence, metrics: None, limits, rates: limits::Rates::default() }
+    pub fn new(
+        commands: Arc<Commands>,
+        keys: Arc<KeyDirectory>,
+        hub: Arc<live::Hub>,
+        presence: Arc<presence::Presence>,
+        limits: Limits,
+    ) -> Api {
+        Api { commands, keys, queries: None, runner: None, hub, presence, metrics: None, limits, rates: limits::Rates::default() }
     }
 
     /// Everything under one router. Shutting down is the caller's: `axum::serve(…).with_graceful_shutdown(…)`.
@@ -97,7 +125,21 @@ pub fn openapi() -> serde_json::Value {
 }
 
 fn guarded() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().merge(sessions::routes()).merge(payments::routes()).merge(device_events::routes()).merge(webhooks::routes())
+    OpenApiRouter::new()
+        .merge(sessions::routes())
+        .merge(session_history::routes())
+        .merge(live::routes())
+        .merge(stations::routes())
+        .merge(connectors::routes())
+        .merge(users::routes())
+        .merge(payments::routes())
+        .merge(wallets::routes())
+        .merge(tariffs::routes())
+        .merge(ledger::routes())
+        .merge(reports::routes())
+        .merge(read_models::routes())
+        .merge(device_events::routes())
+        .merge(webhooks::routes())
 }
 
 fn open() -> OpenApiRouter<Arc<Api>> {

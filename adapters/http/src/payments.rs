@@ -8,22 +8,24 @@ use commands::payment::PayFor;
 use domain::ids::{PaymentId, SessionId, UserId};
 use domain::log::Position;
 use domain::payment::{Channel, Payment, PaymentStatus, Purpose};
+use projections::query::Query;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::Api;
 use crate::answer::Answer;
-use crate::asked::{Id, IfMatch};
-use crate::auth::Asker;
+use crate::asked::{Id, IfMatch, Limit, Params};
 use crate::idempotency::{Nothing, Order};
 use crate::problem::{Kind, Problem};
+use crate::reading::{Listed, Look, Narrow as _, Page, PageParams, Shown};
+use crate::rows::{PaymentRow, RefundRow};
 use crate::wire::{PositiveYuan, Reason, Time, Yuan};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(pay)).routes(routes!(one)).routes(routes!(close)).routes(routes!(refund))
+    OpenApiRouter::new().routes(routes!(list, pay)).routes(routes!(one)).routes(routes!(close)).routes(routes!(refunds, refund))
 }
 
 /// A payment channel.
@@ -208,12 +210,65 @@ async fn pay(State(api): State<Arc<Api>>, Order { asker, ids, body }: Order<PayB
     Ok(Answer::created(&format!("/v1/payments/{payment_id}"), answer).revision(done.revision).position(done.position))
 }
 
+/// Which payments.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PaymentParams {
+    /// Of this user.
+    user_id: Option<Uuid>,
+    /// For this session.
+    session_id: Option<Uuid>,
+    /// Initiated at this time or later.
+    #[param(inline)]
+    from_at: Option<Time>,
+    /// Initiated before this time.
+    #[param(inline)]
+    until_at: Option<Time>,
+    /// At most this many.
+    #[param(inline)]
+    limit: Option<Limit>,
+    /// Where the page before ended: its `next`.
+    cursor: Option<String>,
+}
+
+/// Payments
+#[utoipa::path(get, path = "/v1/payments", operation_id = "payments", tag = "payments", params(PaymentParams),
+    extensions(("x-read-model" = json!("payments"))),
+    responses((status = 200, description = "The latest first.", body = Page<PaymentRow>)))]
+async fn list(State(api): State<Arc<Api>>, look: Look, Params(params): Params<PaymentParams>) -> Result<Listed, Problem> {
+    let query = Query::of("payments", look.operator_id())
+        .by_id("user_id", params.user_id)
+        .by_id("session_id", params.session_id)
+        .since_at("initiated_at", params.from_at)
+        .until_at("initiated_at", params.until_at)
+        .latest("initiated_at");
+    Ok(look.list(&api, query, params.limit, params.cursor.as_deref()).await?.without(PaymentRow::HIDDEN))
+}
+
+/// The refunds of a payment
+#[utoipa::path(get, path = "/v1/payments/{payment_no}/refunds", operation_id = "refunds", tag = "payments",
+    params(("payment_no" = Uuid, Path, description = "Its id, or its number at the channel."), PageParams),
+    extensions(("x-read-model" = json!("refunds"))),
+    responses((status = 200, description = "Those asked for, with what came of them.", body = Page<RefundRow>)))]
+async fn refunds(
+    State(api): State<Arc<Api>>,
+    Id(payment_id): Id<PaymentId>,
+    look: Look,
+    Params(params): Params<PageParams>,
+) -> Result<Listed, Problem> {
+    api.commands.payment(&look.asker.caller, payment_id).await?;
+    let query = Query::of("refunds", look.operator_id()).by_id("payment_id", Some(payment_id.0));
+    look.list(&api, query, params.limit, params.cursor.as_deref()).await
+}
+
 /// A payment
 #[utoipa::path(get, path = "/v1/payments/{payment_no}", operation_id = "payment", tag = "payments",
     params(("payment_no" = Uuid, Path, description = "Its id, or its number at the channel.")),
     responses((status = 200, description = "As the ledger knows it.", body = PaymentAnswer)))]
-async fn one(State(api): State<Arc<Api>>, Id(payment_id): Id<PaymentId>, asker: Asker) -> Result<Answer<PaymentAnswer>, Problem> {
-    PaymentAnswer::answer(&api.commands.payment(&asker.caller, payment_id).await?, None)
+async fn one(State(api): State<Arc<Api>>, Id(payment_id): Id<PaymentId>, look: Look) -> Result<Shown, Problem> {
+    let loaded = api.commands.payment(&look.asker.caller, payment_id).await?;
+    Ok(look.shown(PaymentAnswer::of(&loaded, None)?))
 }
 
 /// Close an unpaid payment

@@ -115,12 +115,6 @@ impl SessionStatus {
             Session::Billed { is_settled: true, .. } => SessionStatus::Settled,
         })
     }
-
-    /// Nothing more is to come that a driver would wait for.
-    #[must_use]
-    pub const fn is_over(self) -> bool {
-        matches!(self, SessionStatus::NotStarted | SessionStatus::Settled)
-    }
 }
 
 /// A session as the command left it.
