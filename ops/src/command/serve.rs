@@ -6,9 +6,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use commands::key::KeyDirectory;
 use domain::log::EventStore;
+use http_api::live::Hub;
 use http_api::presence::{Presence, watch_silence};
 use http_api::{Api, Limits};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use projections::query::ReadQueries;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -56,7 +58,7 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
         warn!("no database is configured (CHARGELEDGER_DATABASE_URL): commands go on, queries cannot be answered");
     }
     let projections = match &database {
-        Some(database) if roles.contains(&ServeRole::Projector) => Some(start_projections(log.clone(), database)),
+        Some(database) if roles.contains(&ServeRole::Projector) => Some(Arc::new(start_projections(log.clone(), database))),
         Some(_) | None => None,
     };
     let (stop, stopped) = watch::channel(false);
@@ -67,7 +69,10 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
             let presence = Presence::follow(log.clone()).await.context("the devices cannot be read")?;
             let limits = Limits::default();
             tokio::spawn(watch_silence(presence.clone(), writing.commands.clone(), limits.silence_max, stopped.clone()));
-            let mut api = Api::new(writing.commands.clone(), keys, presence, limits);
+            let hub = Hub::follow(log.clone(), stopped.clone());
+            let mut api = Api::new(writing.commands.clone(), keys, hub, presence, limits);
+            api.queries = database.clone().map(|database| database as Arc<dyn ReadQueries>);
+            api.runner.clone_from(&projections);
             api.metrics = Some(Arc::new(move || metrics.render()));
             let router = api.router();
             let mut stopped = stopped.clone();
@@ -90,7 +95,8 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
     if let Some(managers) = managers {
         managers.stop().await;
     }
-    if let Some(projections) = projections {
+    // A request that was cut off may still hold it; then it ends with the process.
+    if let Some(projections) = projections.and_then(Arc::into_inner) {
         projections.stop().await;
     }
     drop(log);
