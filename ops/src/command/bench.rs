@@ -1,24 +1,38 @@
 //! `bench append|replay`: what this machine does, beside what it could do. `docs/performance.md` says how to read the figures.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use embedded::bench::{self, AppendBench, AppendFigures, ReplayFigures};
+use domain::event::Event;
+use domain::ids::SessionId;
+use domain::log::{EventType, Filter, Page, Position, Recorded};
+use domain::units::Money;
+use embedded::Reader;
+use embedded::bench::{self, AppendBench, AppendFigures};
+use projections::context::Context;
+use projections::fold::{Journal as _, Keyed as _, Moment};
+use projections::journal::Postings;
+use projections::sessions::{SessionRow, Sessions};
 use serde_json::{Value, json};
 
 use super::audit::threads;
 use crate::cli::Bench;
 use crate::compose::store_path;
 use crate::config::Config;
-use crate::output::{Answer, grouped};
+use crate::output::{Answer, grouped, table};
 use crate::progress::Meter;
+
+/// The whole replay is measured this often; the figure is the median.
+const ROUNDS: usize = 5;
 
 pub(crate) async fn run(config: &Config, what: &Bench) -> anyhow::Result<Answer> {
     match what {
         Bench::Append { seconds } => append(config, Duration::from_secs(*seconds)).await,
         Bench::Replay => {
             let directory = store_path(config).to_owned();
-            let figures = tokio::task::spawn_blocking(move || bench::replay(&directory, threads())).await??;
-            replay(&figures)
+            tokio::task::spawn_blocking(move || replay(&directory)).await?
         }
     }
 }
@@ -45,9 +59,13 @@ async fn append(config: &Config, round: Duration) -> anyhow::Result<Answer> {
             })
         })
         .collect();
-    let mut text = "writers    events/s   p50 ms   p99 ms   bound events/s   ratio\n".to_owned();
+    let mut text = format!("{}\n", machine());
+    text.push_str("writers    events/s   p50 ms   p99 ms   bound events/s   ratio\n");
     text.extend(figures.iter().map(append_line));
-    Answer::new(&json!({ "bench": "append", "payload_bytes": plan.payload_bytes, "rounds": plan.rounds, "figures": json }), text)
+    Answer::new(
+        &json!({ "bench": "append", "machine": machine(), "payload_bytes": plan.payload_bytes, "rounds": plan.rounds, "figures": json }),
+        text,
+    )
 }
 
 fn append_line(one: &AppendFigures) -> String {
@@ -62,24 +80,136 @@ fn append_line(one: &AppendFigures) -> String {
     )
 }
 
-fn replay(figures: &ReplayFigures) -> anyhow::Result<Answer> {
+fn replay(directory: &Path) -> anyhow::Result<Answer> {
+    let bounds = bench::replay(directory, threads())?;
+    let context = Arc::new(context_of(directory)?);
+    let meter = Meter::start("bench replay", ROUNDS as u64);
+    let mut folds = Vec::new();
+    for _ in 0..ROUNDS {
+        folds.push(fold_everything(directory, &context)?);
+        meter.add(1);
+    }
+    drop(meter);
+    folds.sort_by_key(|fold| fold.took);
+    let fold = &folds[ROUNDS / 2];
+    let events_per_s = whole(fold.events as f64 / fold.took.as_secs_f64());
     let json = json!({
         "bench": "replay",
-        "events": figures.events,
-        "threads": figures.threads,
-        "events_per_s": whole(figures.replay_per_s),
-        "scan_events_per_s": whole(figures.scan_per_s),
-        "decode_events_per_s": whole(figures.decode_per_s),
+        "machine": machine(),
+        "events": bounds.events,
+        "threads": bounds.threads,
+        "rounds": ROUNDS,
+        "events_per_s": events_per_s,
+        "read_and_decode_events_per_s": whole(bounds.replay_per_s),
+        "scan_events_per_s": whole(bounds.scan_per_s),
+        "decode_events_per_s": whole(bounds.decode_per_s),
+        "sessions": fold.sessions,
+        "debit_yuan": fold.debit,
+        "memory_peak_kib": memory_peak_kib(),
     });
+    let rows = [
+        ("read, decode, fold sessions and journal", events_per_s),
+        ("read and decode, in order", whole(bounds.replay_per_s)),
+        ("reading alone, one thread", whole(bounds.scan_per_s)),
+        ("decoding alone, one thread", whole(bounds.decode_per_s)),
+    ]
+    .map(|(name, rate)| (name, format!("{:>12} events/s", grouped(rate))));
     let text = format!(
-        "{} events, read and decoded in order on {} threads: {} events/s\nbounds, one thread: reading alone {} events/s, decoding alone {} events/s",
-        grouped(figures.events),
-        figures.threads,
-        grouped(whole(figures.replay_per_s)),
-        grouped(whole(figures.scan_per_s)),
-        grouped(whole(figures.decode_per_s)),
+        "{}\n{} events, {} threads, {} sessions, {} yuan of debits; median of {ROUNDS} rounds; peak memory {} KiB\n{}",
+        machine(),
+        grouped(bounds.events),
+        bounds.threads,
+        grouped(fold.sessions),
+        fold.debit,
+        grouped(memory_peak_kib()),
+        table(&rows),
     );
     Answer::new(&json, text)
+}
+
+/// What one replay of everything came to.
+struct Fold {
+    events: u64,
+    sessions: u64,
+    debit: Money,
+    took: Duration,
+}
+
+/// What a thread makes of a stretch of the log: what needs no order is done there, the entries too.
+struct Stretch {
+    events: u64,
+    sessions: Vec<(SessionId, Recorded<Event>, EventType)>,
+    debit: Money,
+}
+
+/// Folds the whole log in its order into the rows of every session and the sums of the journal, by the read models' own functions.
+fn fold_everything(directory: &Path, context: &Arc<Context>) -> anyhow::Result<Fold> {
+    let began = Instant::now();
+    let known = context.clone();
+    let stretches = embedded::replay(directory, Position(0), &Filter::All, threads(), move |page| stretch_of(page, &known))?;
+    let mut rows: HashMap<SessionId, SessionRow> = HashMap::new();
+    let mut fold = Fold { events: 0, sessions: 0, debit: Money::ZERO, took: Duration::ZERO };
+    for stretch in stretches {
+        let stretch = stretch??;
+        fold.events += stretch.events;
+        fold.debit += stretch.debit;
+        for (id, recorded, event_type) in stretch.sessions {
+            let moment = Moment { recorded: &recorded, event_type: event_type.as_str(), context };
+            let before = rows.remove(&id);
+            if let Some(row) = Sessions::evolve(&(id,), before, &moment)? {
+                rows.insert(id, row);
+            }
+        }
+    }
+    Ok(Fold { sessions: rows.len() as u64, took: began.elapsed(), ..fold })
+}
+
+fn stretch_of(page: Page, context: &Context) -> anyhow::Result<Stretch> {
+    let mut stretch = Stretch { events: page.events.len() as u64, sessions: Vec::with_capacity(page.events.len()), debit: Money::ZERO };
+    for stored in page.events {
+        let event_type = stored.event_type.clone();
+        let recorded = stored.decode()?;
+        let moment = Moment { recorded: &recorded, event_type: event_type.as_str(), context };
+        if Postings::HANDLES.contains(&event_type.as_str()) {
+            stretch.debit += Postings::rows(&moment)?.iter().map(|row| row.debit_yuan).sum();
+        }
+        if let Some((id,)) = Sessions::keys(&moment)?.first() {
+            stretch.sessions.push((*id, recorded, event_type));
+        }
+    }
+    Ok(stretch)
+}
+
+/// The little that folds need beside the event, read first: it answers at a position, so that reading ahead changes nothing.
+fn context_of(directory: &Path) -> anyhow::Result<Context> {
+    let mut reader = Reader::open(directory)?;
+    let head = reader.head()?.position;
+    let filter = Filter::types(Context::HANDLES.iter().copied());
+    let mut context = Context::default();
+    let mut after = Position(0);
+    while after < head {
+        let page = reader.scan(after, &filter, 4_096)?;
+        after = page.scanned_to;
+        for stored in page.events {
+            context.apply(&stored.decode()?);
+        }
+    }
+    Ok(context)
+}
+
+/// Figures without the machine that they were read on say little.
+fn machine() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let build = if cfg!(debug_assertions) { "debug build, whose figures mean nothing" } else { "release build" };
+    format!("{}, {} cores, {build}", model.map_or("unknown processor", |(_, model)| model.trim()), threads())
+}
+
+/// The most memory that this process has had, as the kernel counts it.
+fn memory_peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+    peak.and_then(|kib| kib.parse().ok()).unwrap_or(0)
 }
 
 fn millis(time: Duration) -> f64 {
