@@ -13,6 +13,8 @@ pub enum Behaviour {
     Prompt,
     /// As the real ones: some reports late, some twice, some never; some answers lost although the wish was carried out.
     Realistic(Box<Mutex<ChaCha8Rng>>),
+    /// It does what it is asked, and reports nothing: only questions bring news.
+    Silent,
 }
 
 /// What becomes of one report.
@@ -34,6 +36,7 @@ impl Behaviour {
     pub(crate) fn delivery(&self) -> Delivery {
         match self {
             Behaviour::Prompt => Delivery { times: 1, delay: Duration::ZERO },
+            Behaviour::Silent => Delivery { times: 0, delay: Duration::ZERO },
             Behaviour::Realistic(random) => {
                 let mut random = random.lock().unwrap_or_else(PoisonError::into_inner);
                 let times = match random.random_range(0..10) {
@@ -49,7 +52,7 @@ impl Behaviour {
     /// Whether the answer to a wish that was carried out gets lost on its way.
     pub(crate) fn loses_answer(&self) -> bool {
         match self {
-            Behaviour::Prompt => false,
+            Behaviour::Prompt | Behaviour::Silent => false,
             Behaviour::Realistic(random) => random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..8) == 0,
         }
     }

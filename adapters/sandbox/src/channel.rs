@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use commands::Commands;
@@ -18,6 +19,9 @@ use crate::books::{Books, NAME, Statement};
 const REPORTERS: usize = 64;
 /// Reports waiting to be taken; beyond that, whoever causes more waits.
 const QUEUE: usize = 4_096;
+/// Between two repetitions of a report that was not taken.
+const REPEAT_MS_MIN: u64 = 250;
+const REPEAT_MS_MAX: u64 = 8_000;
 /// A payer takes this long, and a refund too: so that what happened in the past keeps its business date.
 const PAYER_SECONDS: i64 = 5;
 
@@ -137,13 +141,23 @@ pub async fn deliver(channel: Arc<SandboxChannel>, reports: Reports, commands: A
     }
 }
 
+/// Real channels repeat a report that is not taken, at growing distances, and so does this one. What is not taken in the end comes again at the next start; until then the
+/// ledger asks.
 async fn take(channel: &SandboxChannel, commands: &Commands, report: ChannelReport) {
-    let taken = match commands.channel_report(report.clone()).await {
-        Ok(_) => channel.books.taken(&report).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = taken {
-        warn!(%error, "a report of the sandbox was not taken; it comes again at the next start");
+    let mut wait_ms = REPEAT_MS_MIN;
+    loop {
+        let error = match commands.channel_report(report.clone()).await {
+            Ok(_) => match channel.books.taken(&report) {
+                Ok(()) => return,
+                Err(error) => return warn!(%error, "the sandbox's books cannot be written"),
+            },
+            Err(error) => error,
+        };
+        if !error.is_retryable() || wait_ms > REPEAT_MS_MAX {
+            return warn!(%error, "a report of the sandbox was not taken; it comes again at the next start");
+        }
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        wait_ms *= 2;
     }
 }
 

@@ -1,0 +1,507 @@
+//! One session a test: every mode, every way out, every deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use commands::payment::PayFor;
+use commands::port::{ChannelReport, payment_no};
+use commands::session::{StartPayment, StartSession};
+use commands::{CommandError, Commands};
+use domain::connector::Connector;
+use domain::ids::{PaymentId, SessionId};
+use domain::log::StreamId;
+use domain::payment::{Channel, Payment, PaymentStatus};
+use domain::session::{DeviceFact, Session, SessionError, StopReason};
+use sandbox::{Behaviour, DeviceMood, SimulatedGateway};
+
+use crate::books::are_in_order;
+use crate::broken::{Mood, Rates};
+use crate::world::{World, connector, prepaid, reading, user, yuan};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+async fn calm() -> World {
+    let mut world = World::calm().await;
+    world.start_managers().await;
+    world
+}
+
+/// Payers pay when the test says so.
+async fn with_slow_payers() -> World {
+    let store = Arc::new(memory::MemoryStore::default());
+    let mut world = World::new(store, 1, Rates::default(), Behaviour::Prompt, false).await;
+    world.start_managers().await;
+    world
+}
+
+async fn started(world: &World, number: u128, payment: StartPayment) -> SessionId {
+    let requested = world.start(connector(number), user(0), payment).await.unwrap();
+    world.settle_down().await;
+    requested.session_id
+}
+
+async fn occupant(world: &World, number: u128) -> Option<SessionId> {
+    world.load::<Connector>(&StreamId::connector(connector(number))).await.occupant()
+}
+
+fn bill(session: &Session) -> String {
+    session.bill().unwrap().total.to_string()
+}
+
+fn paid(session: &Session) -> String {
+    let Session::Billed { paid, is_settled: true, .. } = session else { panic!("{session:?}") };
+    paid.total().to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prepaid_session_is_charged_billed_settled_and_its_rest_refunded() {
+    let world = calm().await;
+    let session = started(&world, 2, prepaid("50")).await;
+    assert!(matches!(world.session(session).await, Session::Starting { .. }));
+    world.charge(session, "20", 60).await;
+    world.settle_down().await;
+    let done = world.session(session).await;
+    assert_eq!((bill(&done), paid(&done)), ("24.00".to_owned(), "24.00".to_owned()));
+    assert_eq!(world.channel.statement().unwrap().balance(), yuan("24"));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wallet_pays_a_session_and_keeps_the_rest() {
+    let world = calm().await;
+    world.top_up(user(0), "100").await;
+    let session = started(&world, 2, StartPayment::Wallet { hold: yuan("50") }).await;
+    assert_eq!(world.wallet(user(0)).await.available(), yuan("50"));
+    world.charge(session, "20", 60).await;
+    world.settle_down().await;
+    assert_eq!(paid(&world.session(session).await), "24.00");
+    assert_eq!(world.wallet(user(0)).await.available(), yuan("76"));
+    world.edge.refund_wallet(&world.caller(), &world.request(), user(0), yuan("70")).await.unwrap();
+    world.settle_down().await;
+    assert_eq!(world.wallet(user(0)).await.balance(), yuan("6"));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_billed_first_and_paid_later() {
+    let world = calm().await;
+    let session = started(&world, 2, StartPayment::Postpaid).await;
+    world.charge(session, "20", 60).await;
+    world.settle_down().await;
+    assert_eq!(paid(&world.session(session).await), "0.00");
+    assert_eq!(world.pay_for(session, "24.01").await.unwrap_err(), CommandError::NotOwed { owed: yuan("24"), asked: yuan("24.01") });
+    world.pay_for(session, "10").await.unwrap();
+    world.settle_down().await;
+    world.pay_for(session, "14").await.unwrap();
+    world.settle_down().await;
+    assert_eq!(paid(&world.session(session).await), "24.00");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_payments_for_one_debt_leave_one_and_send_one_back() {
+    let world = with_slow_payers().await;
+    let session = started(&world, 2, StartPayment::Postpaid).await;
+    world.charge(session, "20", 60).await;
+    world.settle_down().await;
+    let (first, second) = (world.pay_for(session, "24").await.unwrap(), world.pay_for(session, "24").await.unwrap());
+    world.settle_down().await;
+    world.pays(first).await;
+    world.pays(second).await;
+    assert_eq!(world.channel.statement().unwrap().balance(), yuan("24"));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wallet_without_funds_starts_nothing() {
+    let world = calm().await;
+    let session = started(&world, 2, StartPayment::Wallet { hold: yuan("50") }).await;
+    assert!(matches!(world.session(session).await, Session::NotStarted(_)));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_sessions_on_one_connector_the_second_gets_its_money_back() {
+    let world = with_slow_payers().await;
+    // Both find the connector free, because neither has paid yet.
+    let first = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    let second = world.start(connector(2), user(1), prepaid("50")).await.unwrap();
+    world.settle_down().await;
+    world.pays(first.payment_id.unwrap()).await;
+    world.pays(second.payment_id.unwrap()).await;
+    assert_eq!(occupant(&world, 2).await, Some(first.session_id));
+    assert!(matches!(world.session(second.session_id).await, Session::NotStarted(_)));
+    assert_eq!(world.channel.statement().unwrap().balance(), yuan("50"));
+    world.charge(first.session_id, "20", 60).await;
+    world.settle_down().await;
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_refuses_or_is_not_there_costs_nothing() {
+    for mood in [Mood::Refusing, Mood::Unreachable] {
+        let world = calm().await;
+        world.devices.set_mood(mood);
+        let session = started(&world, 2, prepaid("50")).await;
+        assert!(matches!(world.session(session).await, Session::NotStarted(_)));
+        assert_eq!(world.channel.statement().unwrap().balance(), yuan("0"));
+        are_in_order(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_confirms_times_out_and_everything_goes_back() {
+    let world = calm().await;
+    let session = started(&world, 2, prepaid("50")).await;
+    world.pass(59, 59).await;
+    assert!(matches!(world.session(session).await, Session::Starting { .. }));
+    world.pass(2, 2).await;
+    assert!(matches!(world.session(session).await, Session::NotStarted(_)));
+    assert_eq!(world.channel.statement().unwrap().balance(), yuan("0"));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_reaches_a_device_once_and_never_after_its_time() {
+    let mut world = World::calm().await;
+    let requested = world.start(connector(2), user(0), StartPayment::Postpaid).await.unwrap();
+    world.start_managers().await;
+    world.settle_down().await;
+    assert_eq!(world.devices.orders.lock().unwrap().len(), 1);
+    let order = world.devices.orders.lock().unwrap()[0].clone();
+    assert_eq!(order.expires_at, world.now().plus_seconds(60));
+    // Managers that begin again within the minute repeat the order under its own id; later they do not.
+    world.crash_managers().await;
+    world.start_managers().await;
+    world.settle_down().await;
+    let ids = || world.devices.orders.lock().unwrap().iter().map(|order| order.command_id).collect::<Vec<_>>();
+    assert!(ids().iter().all(|id| *id == order.command_id));
+    let before = ids().len();
+    world.crash_managers().await;
+    world.clock.advance(61);
+    world.start_managers().await;
+    world.settle_down().await;
+    assert_eq!(world.devices.orders.lock().unwrap().len(), before);
+    assert!(matches!(world.session(requested.session_id).await, Session::NotStarted(_)));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_waited_too_long_for_its_managers_is_not_sent_at_all() {
+    let mut world = World::calm().await;
+    world.start_managers().await;
+    world.devices.set_mood(Mood::Unreachable);
+    world.stop_managers().await;
+    let requested = world.start(connector(2), user(0), StartPayment::Postpaid).await.unwrap();
+    // Played by hand up to the order, which then lies there.
+    let starting = domain::session::SessionCommand::BeginStart { expires_at: world.now().plus_seconds(60) };
+    let stream = StreamId::session(requested.session_id);
+    for command in [domain::session::SessionCommand::Authorise, starting] {
+        let envelope = world.caller().envelope(world.message(), requested.session_id.0);
+        world.edge.ledger.handle::<Session>(&stream, command, &envelope).await.unwrap();
+    }
+    world.clock.advance(61);
+    world.start_managers().await;
+    world.settle_down().await;
+    assert_eq!(world.devices.orders.lock().unwrap().len(), 0);
+    assert!(matches!(world.session(requested.session_id).await, Session::NotStarted(_)));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unpaid_order_closes_at_the_channel_and_then_here() {
+    let world = with_slow_payers().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    let payment = requested.payment_id.unwrap();
+    world.pass(14 * 60, 60).await;
+    assert_eq!(world.payment(payment).await.status(), PaymentStatus::Open);
+    world.pass(61, 61).await;
+    assert_eq!(world.payment(payment).await.status(), PaymentStatus::Closed);
+    assert!(matches!(world.session(requested.session_id).await, Session::NotStarted(_)));
+    assert!(world.channel.pay(&payment_no(payment), world.now()).await.is_err(), "a closed order takes no money");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_whose_report_never_comes_is_asked_after_soon() {
+    let store = Arc::new(memory::MemoryStore::default());
+    let mut world = World::new(store, 1, Rates::default(), Behaviour::Silent, false).await;
+    world.start_managers().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    world.settle_down().await;
+    world.pays(requested.payment_id.unwrap()).await;
+    assert_eq!(world.payment(requested.payment_id.unwrap()).await.status(), PaymentStatus::Open);
+    world.pass(31, 31).await;
+    assert_eq!(world.payment(requested.payment_id.unwrap()).await.status(), PaymentStatus::Succeeded);
+    assert!(matches!(world.session(requested.session_id).await, Session::Starting { .. }));
+}
+
+fn paid_report(world: &World, payment: PaymentId, amount: &str) -> ChannelReport {
+    let transaction = format!("sandbox-{}", payment_no(payment));
+    ChannelReport::Paid { payment_no: payment_no(payment), amount: yuan(amount), channel_transaction: transaction, paid_at: world.now() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn money_that_comes_after_the_closing_stands_apart_and_is_sent_back() {
+    let mut world = with_slow_payers().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    let payment = requested.payment_id.unwrap();
+    world.settle_down().await;
+    // The channel has the money, and its report is held up; meanwhile the payment closes here, as it did before channels were told first.
+    world.stop_managers().await;
+    let stream = StreamId::payment(payment);
+    let close = domain::payment::PaymentCommand::Close { payment_id: payment };
+    let envelope = world.caller().envelope(world.message(), requested.session_id.0);
+    world.edge.ledger.handle::<Payment>(&stream, close, &envelope).await.unwrap();
+    world.pays(payment).await;
+    assert_eq!(world.payment(payment).await.status(), PaymentStatus::ReceivedLate);
+    world.start_managers().await;
+    world.settle_down().await;
+    let books = are_in_order(&world).await;
+    assert!(books.digest().contains("2241=0.00"), "{}", books.digest());
+    assert_eq!(world.count("payment.received_late").await, 1);
+    assert_eq!(world.channel.statement().unwrap().balance(), yuan("0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_top_up_that_came_too_late_goes_back_to_its_payment_and_not_out_of_the_wallet() {
+    let mut world = with_slow_payers().await;
+    let other = world.top_up(user(0), "30").await;
+    world.pays(other).await;
+    let payment = world.top_up(user(0), "50").await;
+    world.stop_managers().await;
+    world.edge.close_payment(&world.caller(), &world.request(), payment).await.unwrap();
+    world.edge.channel_report(paid_report(&world, payment, "50")).await.unwrap();
+    let ids = world.request();
+    for _ in 0..2 {
+        let refunding = world.edge.refund_payment(&world.caller(), &ids, payment, yuan("50"), "late".into()).await.unwrap();
+        assert!(refunding.refund_id.is_some());
+    }
+    assert_eq!(world.wallet(user(0)).await.balance(), yuan("30"));
+    assert_eq!(world.payment(payment).await.refundable(), yuan("0"));
+    assert_eq!(world.payment(other).await.refundable(), yuan("30"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_report_again_changes_nothing() {
+    let world = calm().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    world.settle_down().await;
+    let head = world.store.head().await.unwrap();
+    let again = world.channel_report_of(requested.payment_id.unwrap()).await;
+    for _ in 0..3 {
+        assert!(world.edge.channel_report(again.clone()).await.unwrap().repeated);
+        assert!(world.process().channel_report(again.clone()).await.unwrap().repeated);
+    }
+    assert_eq!(world.store.head().await.unwrap(), head);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_without_an_answer_is_asked_for_again_under_the_same_number() {
+    // Of a channel that is silent about everything, only questions bring news.
+    let store = Arc::new(memory::MemoryStore::default());
+    let mut world = World::new(store, 1, Rates::default(), Behaviour::Silent, true).await;
+    world.start_managers().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    world.settle_down().await;
+    world.pass(31, 31).await;
+    world.charge(requested.session_id, "20", 60).await;
+    world.settle_down().await;
+    assert_eq!(world.count("payment.refund_requested").await, 1);
+    assert_eq!(world.count("payment.refund_succeeded").await, 0);
+    world.pass(61, 61).await;
+    assert_eq!(world.count("payment.refund_succeeded").await, 1);
+    assert_eq!(world.channel.statement().unwrap().balance(), yuan("24"), "the channel has given back once");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_session_is_given_up_and_news_in_time_keeps_it() {
+    let world = calm().await;
+    let session = started(&world, 2, prepaid("50")).await;
+    world.report(session, DeviceFact::Started { meter: reading("0", world.now()) }).await;
+    world.pass(5 * HOUR, HOUR).await;
+    world.report(session, DeviceFact::Meter { reading: reading("5", world.now()) }).await;
+    world.pass(5 * HOUR, HOUR).await;
+    assert!(matches!(world.session(session).await, Session::Charging(_)));
+    world.pass(HOUR + 1, HOUR + 1).await;
+    assert!(matches!(world.session(session).await, Session::Ended { .. }));
+    assert_eq!(occupant(&world, 2).await, None);
+    // The truth comes after all.
+    let record = crate::world::record(world.now().plus_seconds(-11 * HOUR), world.now(), "20");
+    world.report(session, DeviceFact::Record { record }).await;
+    world.settle_down().await;
+    assert_eq!(paid(&world.session(session).await), "24.00");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_that_came_while_nobody_watched_keeps_a_session() {
+    let mut world = calm().await;
+    let session = started(&world, 2, prepaid("50")).await;
+    world.report(session, DeviceFact::Started { meter: reading("0", world.now()) }).await;
+    world.settle_down().await;
+    world.stop_managers().await;
+    world.clock.advance(5 * HOUR);
+    world.report(session, DeviceFact::Meter { reading: reading("5", world.now()) }).await;
+    world.clock.advance(2 * HOUR);
+    // Seven hours after what the managers saw last, and two after what was reported.
+    world.start_managers().await;
+    world.settle_down().await;
+    assert!(matches!(world.session(session).await, Session::Charging(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_without_a_record_is_given_up_after_a_day_and_closed_by_hand() {
+    let world = calm().await;
+    let session = started(&world, 0, prepaid("50")).await;
+    world.report(session, DeviceFact::Started { meter: reading("0", world.now()) }).await;
+    let stopped = DeviceFact::Stopped { reason: StopReason::Local, meter: None, stopped_at: world.now() };
+    world.report(session, stopped).await;
+    world.pass(DAY - HOUR, HOUR).await;
+    assert_eq!(occupant(&world, 0).await, Some(session));
+    world.pass(HOUR + 1, HOUR + 1).await;
+    assert_eq!(occupant(&world, 0).await, None);
+    let (caller, ids, ended_at) = (world.caller(), world.request(), world.now());
+    world.edge.close_session(&caller, &ids, session, "10".parse().unwrap(), ended_at, "lost".into()).await.unwrap();
+    world.settle_down().await;
+    // Nobody saw how long the vehicle stood there, so nobody pays for it.
+    assert_eq!(paid(&world.session(session).await), "12.00");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vehicle_that_stays_pays_for_it_when_it_leaves() {
+    let world = calm().await;
+    let session = started(&world, 0, prepaid("50")).await;
+    world.charge(session, "20", 60).await;
+    world.pass(HOUR, HOUR).await;
+    assert!(matches!(world.session(session).await, Session::Finished { .. }));
+    assert_eq!(occupant(&world, 0).await, Some(session));
+    world.report(session, DeviceFact::Unplugged { unplugged_at: world.now() }).await;
+    world.settle_down().await;
+    // 24.00 for the energy; of 60 minutes 10 are free, and 50 cost 0.50 each.
+    assert_eq!((bill(&world.session(session).await), paid(&world.session(session).await)), ("49.00".to_owned(), "49.00".to_owned()));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vehicle_that_never_leaves_is_billed_after_a_day() {
+    let world = calm().await;
+    let session = started(&world, 0, prepaid("50")).await;
+    world.charge(session, "20", 60).await;
+    world.pass(DAY - HOUR, HOUR).await;
+    assert!(matches!(world.session(session).await, Session::Finished { .. }));
+    world.pass(HOUR + 1, HOUR + 1).await;
+    assert_eq!(bill(&world.session(session).await), "54.00", "the idle fee has a most of 30.00");
+    assert_eq!(paid(&world.session(session).await), "50.00");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn funds_at_zero_stop_the_session() {
+    let world = calm().await;
+    let session = started(&world, 2, prepaid("12")).await;
+    world.report(session, DeviceFact::Started { meter: reading("0", world.now()) }).await;
+    world.clock.advance(600);
+    world.report(session, DeviceFact::Meter { reading: reading("10", world.now()) }).await;
+    world.settle_down().await;
+    assert!(world.devices.is_stopped(session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_asked_for_while_the_device_starts_reaches_it() {
+    let world = calm().await;
+    let session = started(&world, 2, prepaid("50")).await;
+    world.edge.stop_session(&world.caller(), &world.request(), session, StopReason::User).await.unwrap();
+    world.settle_down().await;
+    assert!(world.devices.is_stopped(session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_still_needs_is_not_refunded_and_what_it_paid_comes_back_by_a_credit() {
+    let world = calm().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    let (session, payment) = (requested.session_id, requested.payment_id.unwrap());
+    world.settle_down().await;
+    let caller = world.caller();
+    let refund = |ids, amount| world.edge.refund_payment(&caller, ids, payment, yuan(amount), "complaint".into());
+    let ids = world.request();
+    assert_eq!(refund(&ids, "10").await.unwrap_err(), CommandError::Session(SessionError::NotBilled));
+    world.charge(session, "20", 60).await;
+    world.settle_down().await;
+    for _ in 0..2 {
+        // The same request again, also after the money has moved, is one credit.
+        refund(&ids, "4").await.unwrap();
+        world.settle_down().await;
+    }
+    assert_eq!((bill(&world.session(session).await), paid(&world.session(session).await)), ("20.00".to_owned(), "20.00".to_owned()));
+    assert_eq!(world.channel.statement().unwrap().balance(), yuan("20"));
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_nobody_asked_for_is_billed_and_owed_by_nobody_known() {
+    let world = calm().await;
+    let session = SessionId::of_transaction(domain::testing::id(401), "offline-1");
+    let record = crate::world::record(world.now().plus_seconds(-HOUR), world.now(), "20");
+    let fact = DeviceFact::Record { record };
+    world.edge.device_fact(&world.device(), world.message(), connector(2), session, fact).await.unwrap();
+    world.settle_down().await;
+    assert_eq!(bill(&world.session(session).await), "24.00");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_again_is_the_same_session() {
+    let world = calm().await;
+    let ids = world.request();
+    let start = StartSession { connector_id: connector(2), user_id: user(0), payment: prepaid("50") };
+    let first = world.edge.start_session(&world.caller(), &ids, start).await.unwrap();
+    world.settle_down().await;
+    world.clock.advance(10);
+    let again = world.process().start_session(&world.caller(), &ids, start).await.unwrap();
+    assert_eq!((again.session_id, again.payment_id, again.position), (first.session_id, first.payment_id, first.position));
+    world.settle_down().await;
+    assert_eq!(world.count("session.requested").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn simulated_devices_begin_by_themselves() {
+    let mut world = World::calm().await;
+    let (gateway, begun) = SimulatedGateway::new(DeviceMood::Willing);
+    let edge = world.process();
+    let commands = Arc::new(Commands {
+        ledger: Arc::clone(&edge.ledger),
+        channels: edge.channels.clone(),
+        devices: Arc::new(gateway),
+        subjects: Arc::clone(&edge.subjects),
+    });
+    tokio::spawn(sandbox::speak(begun, Arc::clone(&commands)));
+    world.edge = commands;
+    world.start_managers_of(Arc::clone(&world.edge)).await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    let started = world.edge.await_start(requested.session_id, Duration::from_secs(10)).await.unwrap();
+    assert!(matches!(started.state, Session::Charging(_)), "{:?}", started.state);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_start_is_answered_in_time_also_without_one() {
+    let world = World::calm().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    let waiting = world.edge.await_start(requested.session_id, Duration::from_secs(10)).await.unwrap();
+    assert!(matches!(waiting.state, Session::Requested(_)));
+}
+
+impl World {
+    async fn pay_for(&self, session: SessionId, amount: &str) -> Result<PaymentId, CommandError> {
+        let pay_for = PayFor::Session(session);
+        Ok(self.edge.pay(&self.caller(), &self.request(), user(0), Channel::Sandbox, pay_for, yuan(amount)).await?.0)
+    }
+
+    async fn channel_report_of(&self, payment: PaymentId) -> ChannelReport {
+        use commands::port::PaymentChannel as _;
+        self.channel.query(&payment_no(payment)).await.unwrap().unwrap()
+    }
+}
