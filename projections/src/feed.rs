@@ -13,8 +13,10 @@ use domain::time::Timestamp;
 
 use crate::context::Context;
 
-/// How many decoded events the feed keeps.
-const CACHED_EVENTS_MAX: usize = 65_536;
+/// How many decoded events the feed keeps while projections catch up.
+const CACHED_EVENTS_MAX: usize = 16_384;
+/// How many it keeps once the end of the log was seen: enough for those who are a little behind.
+const LIVE_EVENTS_MAX: usize = 1_024;
 /// How many pages it keeps: at the head, pages are small.
 const CACHED_PAGES_MAX: usize = 512;
 
@@ -103,6 +105,7 @@ impl Feed {
         }
         let read = self.store.read_all(position, &Filter::All, self.page_events).await?;
         if read.scanned_to <= position {
+            self.keep(None, LIVE_EVENTS_MAX);
             return Ok(None);
         }
         let events = read.events;
@@ -111,7 +114,7 @@ impl Feed {
             .map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
         self.learn(&mut reader, position, read.scanned_to, &entries).await?;
         let page = Arc::new(Page { after: position, scanned_to: read.scanned_to, entries, context: reader.context.clone() });
-        self.keep(page.clone());
+        self.keep(Some(page.clone()), CACHED_EVENTS_MAX);
         Ok(Some(page))
     }
 
@@ -151,11 +154,12 @@ impl Feed {
         cache.iter().rev().find(|page| page.after <= position && position < page.scanned_to).cloned()
     }
 
-    fn keep(&self, page: Arc<Page>) {
+    /// Takes in a page, and lets the oldest go.
+    fn keep(&self, page: Option<Arc<Page>>, events_max: usize) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.push_back(page);
+        cache.extend(page);
         let mut events: usize = cache.iter().map(|page| page.entries.len()).sum();
-        while cache.len() > CACHED_PAGES_MAX || (events > CACHED_EVENTS_MAX && cache.len() > 1) {
+        while cache.len() > CACHED_PAGES_MAX || (events > events_max && cache.len() > 1) {
             events -= cache.pop_front().map_or(0, |page| page.entries.len());
         }
     }

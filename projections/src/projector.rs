@@ -158,7 +158,7 @@ impl Projector {
         self.looked_at = Some(self.looked_at.map_or(total, |at| at.min(total)));
         let mut events_max = self.batch_events_max;
         loop {
-            if *self.stop.borrow() {
+            if *self.stop.borrow() || self.stop.has_changed().is_err() {
                 return Ok(());
             }
             let Some(stretch) = self.gather(&definition, &mut build, events_max).await? else { return Ok(()) };

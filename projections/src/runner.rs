@@ -140,7 +140,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { page_events: 1024, batch_events_max: 16_384 }
+        Options { page_events: 1_024, batch_events_max: 4_096 }
     }
 }
 
@@ -256,7 +256,7 @@ impl Runner {
         self.projections.get(name).map(|running| running.resume.notify_one()).is_some()
     }
 
-    /// Lets every projection finish its batch, and ends.
+    /// Lets every projection finish its batch, and ends. A runner that is dropped instead ends them by themselves, a little later.
     pub async fn stop(self) {
         // Without receivers there is nothing to stop.
         let _ = self.stop.send(true);

@@ -170,7 +170,7 @@ fn pool(config: &Config, connections_max: usize, timeout: Duration, wait: Durati
     let mut config = config.clone();
     let given = config.get_options().unwrap_or_default().to_owned();
     config.options(format!(
-        "{given} -c synchronous_commit=off -c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+        "{given} -c synchronous_commit=off -c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c client_min_messages=warning",
         timeout.as_millis()
     ));
     let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
