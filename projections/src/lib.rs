@@ -21,6 +21,7 @@ pub mod port;
 mod projector;
 pub mod query;
 pub mod runner;
+mod stretch;
 pub mod table;
 pub mod value;
 

@@ -12,14 +12,19 @@ use tracing::{debug, error, info, warn};
 
 use domain::log::{Filter, Position, StoreError};
 
-use crate::feed::{Entry, Feed, Page};
-use crate::fold::{Definition, Folded, Moment, Projection, ProjectionError};
+use crate::feed::Feed;
+use crate::fold::{Definition, Folded, Moment, Projection};
 use crate::port::{Batch, Build, BuildState, Counted, Halt, ReadStore, ReadStoreError};
 use crate::runner::{Progress, State};
+use crate::stretch::{Stretch, halt_at, outcome};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// After this many events, the database looks at its tables anew when the projection has caught up.
+/// After this many events, a checkpoint is written even where no row changed, and the database looks at its tables anew at the head.
 const MANY_EVENTS: u64 = 10_000;
+/// So few events are folded where they are.
+const FEW_EVENTS: usize = 128;
+/// A checkpoint without rows is written when nothing has come for this long.
+const QUIET: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Projector {
@@ -50,41 +55,6 @@ impl From<StoreError> for Trouble {
 impl From<ReadStoreError> for Trouble {
     fn from(error: ReadStoreError) -> Trouble {
         Trouble::Database(error)
-    }
-}
-
-/// Part of the log, as it is folded at once. Pages may overlap, because each reader asks from where it stands: of each, only what comes after the
-/// one before it counts.
-#[derive(Clone)]
-struct Stretch {
-    pages: Vec<(Position, Arc<Page>)>,
-    after: Position,
-    events_max: usize,
-}
-
-impl Stretch {
-    fn entries(&self) -> impl Iterator<Item = (&Entry, &Page)> {
-        let fresh = |(after, page): &'_ (Position, Arc<Page>)| page.entries.partition_point(|entry| entry.position <= *after);
-        let all = self.pages.iter().flat_map(move |part| part.1.entries[fresh(part)..].iter().map(|entry| (entry, &*part.1)));
-        all.take(self.events_max)
-    }
-
-    fn moments(&self, handles: &HashSet<&str>) -> Vec<Moment<'_>> {
-        let handled = self.entries().filter(|(entry, _)| handles.contains(entry.event_type.as_str()));
-        // What cannot be decoded ends the stretch: `outcome` finds it in its place.
-        handled
-            .map_while(|(entry, page)| {
-                let recorded = entry.recorded.as_ref().ok()?;
-                Some(Moment { recorded, event_type: entry.event_type.as_str(), context: &page.context })
-            })
-            .collect()
-    }
-
-    /// How far it reaches.
-    fn end(&self) -> Position {
-        let cut = self.entries().count() >= self.events_max;
-        let last = if cut { self.entries().last().map(|(entry, _)| entry.position) } else { None };
-        last.or_else(|| self.pages.last().map(|(_, page)| page.scanned_to)).unwrap_or(self.after)
     }
 }
 
@@ -157,36 +127,43 @@ impl Projector {
         let total = build.counted.total();
         self.looked_at = Some(self.looked_at.map_or(total, |at| at.min(total)));
         let mut events_max = self.batch_events_max;
+        // Events that are not this projection's change no row: their checkpoint is written with the next rows, or a moment later.
+        let mut idle: Option<Batch> = None;
         loop {
             if *self.stop.borrow() || self.stop.has_changed().is_err() {
-                return Ok(());
+                return self.write(&definition, &mut build, idle).await;
             }
-            let Some(stretch) = self.gather(&definition, &mut build, events_max).await? else { return Ok(()) };
+            let at = idle.as_ref().map_or(build.position, |idle| idle.to);
+            let Some(stretch) = self.gather(&definition, &mut build, at, events_max, idle.is_some()).await? else {
+                self.write(&definition, &mut build, idle.take()).await?;
+                continue;
+            };
             let began = Instant::now();
             let (batch, halt) = self.fold(&definition, &build, &stretch, &handles).await?;
-            if batch.to > batch.from {
-                match self.store.commit(&definition, &build, &batch).await {
-                    Ok(()) => {}
-                    // The database names no event: one at a time, until the one that it refuses is found.
-                    Err(ReadStoreError::Refused { .. }) if batch.counted.total() > 1 => {
-                        events_max = 1;
-                        continue;
-                    }
-                    Err(ReadStoreError::Refused { reason }) => {
-                        let halt = stretch.entries().next().map(|(entry, _)| halt_at(entry, &reason));
-                        return Err(self.halt(&build, halt, ReadStoreError::Refused { reason }).await);
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-                build.position = batch.to;
-                build.last_event = batch.last_event.or(build.last_event);
-                build.counted.applied += batch.counted.applied;
-                build.counted.ignored += batch.counted.ignored;
-                events_max = (events_max * 2).min(self.batch_events_max);
-                let recorded_at =
-                    stretch.entries().take_while(|(entry, _)| entry.position <= batch.to).last().map(|(entry, _)| entry.recorded_at);
-                self.progress.send_modify(|progress| progress.committed(&build, batch.counted.total(), recorded_at, began));
+            let (changes_nothing, events) = (batch.counted.applied == 0 && halt.is_none(), batch.counted.total());
+            let recorded_at =
+                stretch.entries().take_while(|(entry, _)| entry.position <= batch.to).last().map(|(entry, _)| entry.recorded_at);
+            let batch = after_idle(idle.as_ref(), batch);
+            if changes_nothing && batch.counted.total() < MANY_EVENTS {
+                self.progress.send_modify(|progress| progress.reached(batch.to, after(&build, &batch).counted, events, recorded_at, began));
+                idle = Some(batch);
+                continue;
             }
+            match self.write(&definition, &mut build, Some(batch)).await {
+                Ok(()) => idle = None,
+                // The database names no event: one at a time, until the one that it refuses is found.
+                Err(Trouble::Database(ReadStoreError::Refused { .. })) if events > 1 => {
+                    events_max = 1;
+                    continue;
+                }
+                Err(Trouble::Database(ReadStoreError::Refused { reason })) => {
+                    let halt = stretch.entries().next().map(|(entry, _)| halt_at(entry, &reason));
+                    return Err(self.halt(&build, halt, ReadStoreError::Refused { reason }).await);
+                }
+                Err(trouble) => return Err(trouble),
+            }
+            events_max = (events_max * 2).min(self.batch_events_max);
+            self.progress.send_modify(|progress| progress.reached(build.position, build.counted, events, recorded_at, began));
             if let Some(halt) = halt {
                 let error = ReadStoreError::Refused { reason: halt.error.clone() };
                 return Err(self.halt(&build, Some(halt), error).await);
@@ -194,11 +171,27 @@ impl Projector {
         }
     }
 
-    /// The next events: as many as are there, up to a batch. Few while it is live, so that the lag is small; many while it catches up.
-    async fn gather(&mut self, definition: &Definition, build: &mut Build, events_max: usize) -> Result<Option<Stretch>, Trouble> {
-        let mut stretch = Stretch { pages: Vec::new(), after: build.position, events_max };
+    /// Rows and checkpoint, together.
+    async fn write(&self, definition: &Definition, build: &mut Build, batch: Option<Batch>) -> Result<(), Trouble> {
+        let Some(batch) = batch.filter(|batch| batch.to > batch.from) else { return Ok(()) };
+        self.store.commit(definition, build, &batch).await?;
+        *build = after(build, &batch);
+        self.progress.send_modify(|progress| progress.written = build.position);
+        Ok(())
+    }
+
+    /// The next events: as many as are there, up to a batch. Few while it is live, so that the lag is small; many while it catches up. `None` when
+    /// there are none for a moment and something waits to be written, or when it is to stop.
+    async fn gather(
+        &mut self,
+        definition: &Definition,
+        build: &mut Build,
+        mut at: Position,
+        events_max: usize,
+        is_something_unwritten: bool,
+    ) -> Result<Option<Stretch>, Trouble> {
+        let mut stretch = Stretch { pages: Vec::new(), after: at, events_max };
         let mut events = 0;
-        let mut at = build.position;
         while events < events_max {
             match self.feed.after(at).await? {
                 Some(page) => {
@@ -207,18 +200,13 @@ impl Projector {
                     stretch.pages.push((after, page));
                 }
                 None if stretch.pages.is_empty() => {
-                    let total = build.counted.total();
-                    if self.looked_at.is_some_and(|at| total - at >= MANY_EVENTS) {
-                        self.store.caught_up(definition, build).await?;
-                        self.looked_at = Some(total);
-                    }
-                    if build.state == BuildState::Filling {
-                        self.store.serve(definition, build).await?;
-                        build.state = BuildState::Serving;
+                    if !is_something_unwritten {
+                        self.at_the_head(definition, build).await?;
                     }
                     self.progress.send_modify(|progress| progress.state = State::Live);
                     tokio::select! {
                         waited = self.feed.wait_past(at) => waited?,
+                        () = tokio::time::sleep(QUIET), if is_something_unwritten => return Ok(None),
                         _ = self.stop.wait_for(|stop| *stop) => return Ok(None),
                     }
                 }
@@ -228,6 +216,20 @@ impl Projector {
         Ok(Some(stretch))
     }
 
+    /// What is done when everything is applied and written.
+    async fn at_the_head(&mut self, definition: &Definition, build: &mut Build) -> Result<(), Trouble> {
+        let total = build.counted.total();
+        if self.looked_at.is_some_and(|at| total - at >= MANY_EVENTS) {
+            self.store.caught_up(definition, build).await?;
+            self.looked_at = Some(total);
+        }
+        if build.state == BuildState::Filling {
+            self.store.serve(definition, build).await?;
+            build.state = BuildState::Serving;
+        }
+        Ok(())
+    }
+
     async fn fold(
         &self,
         definition: &Definition,
@@ -235,19 +237,25 @@ impl Projector {
         stretch: &Stretch,
         handles: &Arc<HashSet<&'static str>>,
     ) -> Result<(Batch, Option<Halt>), Trouble> {
-        let keys = self.blocking(stretch, handles, |projection, moments| projection.keys(moments)).await?;
+        if !stretch.entries().any(|(entry, _)| handles.contains(entry.event_type.as_str())) {
+            return Ok(outcome(stretch, handles, Folded::default()));
+        }
+        let keys = self.work(stretch, handles, |projection, moments| projection.keys(moments)).await?;
         let rows = if keys.is_empty() { Vec::new() } else { self.store.load(definition, build, &keys).await? };
-        let folded = self.blocking(stretch, handles, move |projection, moments| projection.fold(rows, moments)).await?;
-        Ok(outcome(build, stretch, handles, folded))
+        let folded = self.work(stretch, handles, move |projection, moments| projection.fold(rows, moments)).await?;
+        Ok(outcome(stretch, handles, folded))
     }
 
     /// Folding is pure work; large stretches leave the runtime's threads free.
-    async fn blocking<T: Send + 'static>(
+    async fn work<T: Send + 'static>(
         &self,
         stretch: &Stretch,
         handles: &Arc<HashSet<&'static str>>,
         work: impl FnOnce(&dyn Projection, &[Moment<'_>]) -> T + Send + 'static,
     ) -> Result<T, Trouble> {
+        if stretch.entries().nth(FEW_EVENTS).is_none() {
+            return Ok(work(&*self.projection, &stretch.moments(handles)));
+        }
         let (projection, stretch, handles) = (self.projection.clone(), stretch.clone(), handles.clone());
         tokio::task::spawn_blocking(move || work(&*projection, &stretch.moments(&handles)))
             .await
@@ -289,79 +297,23 @@ impl Projector {
     }
 }
 
-fn halt_at(entry: &Entry, error: &str) -> Halt {
-    Halt {
-        position: entry.position,
-        event_id: entry.event_id,
-        event_type: entry.event_type.as_str().to_owned(),
-        stream: entry.stream.as_str().to_owned(),
-        error: error.to_owned(),
-        event: entry
-            .recorded
-            .as_ref()
-            .map_or(serde_json::Value::Null, |recorded| serde_json::to_value(&recorded.event).unwrap_or_default()),
-    }
+/// A build after a batch.
+fn after(build: &Build, batch: &Batch) -> Build {
+    let counted = Counted {
+        applied: build.counted.applied + batch.counted.applied,
+        ignored: build.counted.ignored + batch.counted.ignored,
+        quarantined: build.counted.quarantined + batch.counted.quarantined,
+    };
+    Build { position: batch.to, last_event: batch.last_event.or(build.last_event), counted, ..build.clone() }
 }
 
-/// What to write, and where it ends: at the end of the stretch, or before the event that could not be applied.
-fn outcome(build: &Build, stretch: &Stretch, handles: &HashSet<&'static str>, folded: Folded) -> (Batch, Option<Halt>) {
-    let mut batch =
-        Batch { from: build.position, to: build.position, last_event: None, changes: folded.changes, counted: Counted::default() };
-    let applied = folded.applied as u64;
-    let mut stopped = folded.stopped;
-    for (entry, _) in stretch.entries() {
-        if !handles.contains(entry.event_type.as_str()) {
-            batch.counted.ignored += 1;
-        } else if batch.counted.applied < applied {
-            batch.counted.applied += 1;
-        } else {
-            let error = stopped.take().or_else(|| entry.recorded.as_ref().err().map(|error| ProjectionError::Decode(error.clone())));
-            let error = error.map_or_else(|| "the fold ended early".to_owned(), |error| describe(&error));
-            return (batch, Some(halt_at(entry, &error)));
-        }
-        batch.to = entry.position;
-        batch.last_event = Some(entry.event_id);
-    }
-    batch.to = stretch.end();
-    (batch, None)
-}
-
-/// The error with its causes.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::testing::id;
-
-    fn page(after: u64, to: u64) -> Arc<Page> {
-        let entry = |position| Entry {
-            position: Position(position),
-            event_id: id(u128::from(position)),
-            event_type: "key.revoked".into(),
-            stream: "key-1".into(),
-            recorded_at: domain::time::Timestamp::default(),
-            recorded: Err(domain::event::DecodeError::UnknownType { name: String::new(), version: 1 }),
-        };
-        let entries = (after + 1..=to).map(entry).collect();
-        Arc::new(Page { after: Position(after), scanned_to: Position(to), entries, context: Arc::default() })
-    }
-
-    #[test]
-    fn pages_that_overlap_give_each_event_once() {
-        let pages = vec![(Position(2), page(0, 5)), (Position(5), page(3, 9))];
-        let mut stretch = Stretch { pages, after: Position(2), events_max: 100 };
-        let positions = |stretch: &Stretch| stretch.entries().map(|(entry, _)| entry.position.0).collect::<Vec<_>>();
-        assert_eq!((positions(&stretch), stretch.end()), (vec![3, 4, 5, 6, 7, 8, 9], Position(9)));
-        stretch.events_max = 4;
-        assert_eq!((positions(&stretch), stretch.end()), (vec![3, 4, 5, 6], Position(6)));
-    }
+/// A batch together with the events before it that changed nothing.
+fn after_idle(idle: Option<&Batch>, batch: Batch) -> Batch {
+    let Some(idle) = idle else { return batch };
+    let counted = Counted {
+        applied: batch.counted.applied,
+        ignored: idle.counted.ignored + batch.counted.ignored,
+        quarantined: batch.counted.quarantined,
+    };
+    Batch { from: idle.from, last_event: batch.last_event.or(idle.last_event), counted, ..batch }
 }

@@ -43,7 +43,10 @@ pub enum State {
 pub(crate) struct Progress {
     pub(crate) state: State,
     pub(crate) build: i64,
+    /// The rows hold every event up to here.
     pub(crate) position: Position,
+    /// And the checkpoint says so up to here.
+    pub(crate) written: Position,
     pub(crate) counted: Counted,
     pub(crate) recorded_at: Option<Timestamp>,
     pub(crate) error: Option<String>,
@@ -56,14 +59,15 @@ impl Progress {
         self.state = State::CatchingUp;
         self.build = build.number;
         self.position = build.position;
+        self.written = build.position;
         self.counted = build.counted;
         self.error = None;
         self.halt = None;
     }
 
-    pub(crate) fn committed(&mut self, build: &Build, events: u64, recorded_at: Option<Timestamp>, began: Instant) {
-        self.position = build.position;
-        self.counted = build.counted;
+    pub(crate) fn reached(&mut self, position: Position, counted: Counted, events: u64, recorded_at: Option<Timestamp>, began: Instant) {
+        self.position = position;
+        self.counted = counted;
         self.recorded_at = recorded_at.or(self.recorded_at);
         let seconds = began.elapsed().as_secs_f64().max(0.000_001);
         #[allow(clippy::cast_precision_loss)]
@@ -194,29 +198,39 @@ impl Runner {
     /// # Errors
     /// When one is not there in time, has halted, or does not run here.
     pub async fn wait_for(&self, names: &[&str], position: Position, timeout: Duration) -> Result<(), WaitError> {
-        let deadline = Instant::now() + timeout;
-        for name in names {
-            let running = self.projections.get(name).ok_or_else(|| WaitError::Unknown { name: (*name).to_owned() })?;
-            let mut progress = running.progress.clone();
-            let there = progress.wait_for(|progress| progress.position >= position || progress.state == State::Halted);
-            let name = (*name).to_owned();
-            match tokio::time::timeout_at(deadline, there).await {
-                Ok(Ok(progress)) if progress.position >= position => {}
-                Ok(Ok(_)) => return Err(WaitError::Halted { name, position }),
-                Ok(Err(_)) | Err(_) => return Err(WaitError::TimedOut { name, position }),
-            }
-        }
-        Ok(())
+        self.wait_until(names, position, timeout, |progress| progress.position).await
     }
 
-    /// Waits until every projection has applied everything that is in the log now.
+    /// Waits until every projection has applied everything that is in the log now, and has written its checkpoint.
     ///
     /// # Errors
     /// When the log cannot be read, or as [`Runner::wait_for`].
     pub async fn wait_for_head(&self, timeout: Duration) -> Result<Result<Position, WaitError>, StoreError> {
         let head = self.feed.store().head().await?.position;
         let names: Vec<&str> = self.projections.keys().copied().collect();
-        Ok(self.wait_for(&names, head, timeout).await.map(|()| head))
+        Ok(self.wait_until(&names, head, timeout, |progress| progress.written).await.map(|()| head))
+    }
+
+    async fn wait_until(
+        &self,
+        names: &[&str],
+        position: Position,
+        timeout: Duration,
+        place: fn(&Progress) -> Position,
+    ) -> Result<(), WaitError> {
+        let deadline = Instant::now() + timeout;
+        for name in names {
+            let running = self.projections.get(name).ok_or_else(|| WaitError::Unknown { name: (*name).to_owned() })?;
+            let mut progress = running.progress.clone();
+            let there = progress.wait_for(|progress| place(progress) >= position || progress.state == State::Halted);
+            let name = (*name).to_owned();
+            match tokio::time::timeout_at(deadline, there).await {
+                Ok(Ok(progress)) if place(&progress) >= position => {}
+                Ok(Ok(_)) => return Err(WaitError::Halted { name, position }),
+                Ok(Err(_)) | Err(_) => return Err(WaitError::TimedOut { name, position }),
+            }
+        }
+        Ok(())
     }
 
     /// How each projection is.
