@@ -132,11 +132,13 @@ struct Hot<D> {
     revision: Option<Revision>,
     /// The commands that have written to it: a retry is recognised without reading the stream again.
     commands: HashSet<CommandId>,
+    /// The stream has been read to its end, and everything that was written here since is in the state.
+    is_whole: bool,
 }
 
 impl<D: Decider> Hot<D> {
     fn absent() -> Hot<D> {
-        Hot { state: D::default(), revision: None, commands: HashSet::new() }
+        Hot { state: D::default(), revision: None, commands: HashSet::new(), is_whole: false }
     }
 
     fn expected(&self) -> Expected {
@@ -152,6 +154,8 @@ pub struct Ledger {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     cache: Vec<Shard>,
+    origins: Mutex<LruCache<StreamId, Metadata>>,
+    is_only_writer: bool,
 }
 
 impl Ledger {
@@ -159,7 +163,16 @@ impl Ledger {
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, hot_streams_max: usize) -> Ledger {
         let each = NonZeroUsize::new(hot_streams_max / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        Ledger { store, clock, ids, cache: (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect() }
+        let cache = (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect();
+        let origins = Mutex::new(LruCache::new(NonZeroUsize::new(hot_streams_max).unwrap_or(NonZeroUsize::MIN)));
+        Ledger { store, clock, ids, cache, origins, is_only_writer: false }
+    }
+
+    /// For an engine that lets one process write, and a process that has one ledger: an aggregate in memory is the newest, and is not read again.
+    #[must_use]
+    pub fn as_only_writer(mut self) -> Ledger {
+        self.is_only_writer = true;
+        self
     }
 
     /// The engine, for reading.
@@ -193,9 +206,10 @@ impl Ledger {
         let entry = self.hot::<D>(stream);
         let mut hot = entry.lock().await;
         // Whether the state holds all that was there when the command came.
-        let mut is_newest = hot.revision.is_none();
-        if is_newest {
+        let mut is_newest = self.is_newest(&hot);
+        if hot.revision.is_none() && !is_newest {
             self.catch_up(stream, &mut hot).await?;
+            is_newest = true;
         }
         for _ in 0..ATTEMPTS_MAX {
             if hot.commands.contains(&envelope.command_id) {
@@ -219,8 +233,11 @@ impl Ledger {
             let new = events.iter().enumerate().map(|(index, event)| {
                 NewEvent::encode(&event.clone().into(), metadata(envelope, EventId::of(envelope.command_id, index), recorded_at))
             });
+            // Until its answer is here, nobody knows what the stream holds: the answer may get lost, and the caller may go away.
+            let was_whole = std::mem::take(&mut hot.is_whole);
             match self.store.append(stream, hot.expected(), new.collect()).await {
                 Ok(appended) => {
+                    hot.is_whole = was_whole;
                     let state = std::mem::take(&mut hot.state);
                     hot.state = events.iter().fold(state, D::evolve);
                     hot.revision = Some(appended.revision);
@@ -258,7 +275,9 @@ impl Ledger {
     pub async fn load<D: Decider>(&self, stream: &StreamId) -> Result<Loaded<D>, HandleError<std::convert::Infallible>> {
         let entry = self.hot::<D>(stream);
         let mut hot = entry.lock().await;
-        self.catch_up(stream, &mut hot).await?;
+        if !self.is_newest(&hot) {
+            self.catch_up(stream, &mut hot).await?;
+        }
         Ok(Loaded { state: hot.state.clone(), revision: hot.revision })
     }
 
@@ -273,8 +292,30 @@ impl Ledger {
     ) -> Result<bool, HandleError<std::convert::Infallible>> {
         let entry = self.hot::<D>(stream);
         let mut hot = entry.lock().await;
-        self.catch_up(stream, &mut hot).await?;
+        if !self.is_newest(&hot) {
+            self.catch_up(stream, &mut hot).await?;
+        }
         Ok(hot.commands.contains(&command_id))
+    }
+
+    /// How a stream began; none when it does not exist. Its first event never changes, so that it is read once.
+    ///
+    /// # Errors
+    /// When the engine cannot.
+    pub async fn origin(&self, stream: &StreamId) -> Result<Option<Metadata>, StoreError> {
+        let known = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(stream).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let first = self.store.read_stream(stream, Revision(0), 1).await?.into_iter().next().map(|stored| stored.metadata);
+        if let Some(origin) = &first {
+            self.origins.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), origin.clone());
+        }
+        Ok(first)
+    }
+
+    const fn is_newest<D>(&self, hot: &Hot<D>) -> bool {
+        self.is_only_writer && hot.is_whole
     }
 
     async fn catch_up<D: Decider, E: std::error::Error>(&self, stream: &StreamId, hot: &mut Hot<D>) -> Result<(), HandleError<E>> {
@@ -288,6 +329,7 @@ impl Ledger {
                 hot.commands.insert(recorded.metadata.command_id);
             }
             if is_last {
+                hot.is_whole = true;
                 return Ok(());
             }
         }
@@ -320,14 +362,20 @@ impl Ledger {
         }
     }
 
-    /// The aggregate's place in the cache. Whoever works on it holds its lock; evicted in the meantime, it is only read again.
+    /// The aggregate's place in the cache. Whoever works on it holds its lock, and it stays as long as somebody does: two of one aggregate would not know of
+    /// each other.
     fn hot<D: Decider>(&self, stream: &StreamId) -> Arc<tokio::sync::Mutex<Hot<D>>> {
         let mut shard = self.shard(stream).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(hot) = shard.get(stream).and_then(|entry| Arc::clone(entry).downcast().ok()) {
             return hot;
         }
         let fresh = Arc::new(tokio::sync::Mutex::new(Hot::<D>::absent()));
-        shard.put(stream.clone(), Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>);
+        let mut evicted = shard.push(stream.clone(), Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>);
+        while let Some((stream, in_use)) = evicted.take().filter(|(_, entry)| Arc::strong_count(entry) > 1) {
+            let room_for_one_more = shard.cap().saturating_add(1);
+            shard.resize(room_for_one_more);
+            evicted = shard.push(stream, in_use);
+        }
         fresh
     }
 

@@ -31,7 +31,7 @@ pub mod user;
 use std::sync::Arc;
 
 use domain::ids::OperatorId;
-use domain::log::{Metadata, Revision, StreamId};
+use domain::log::{Metadata, StreamId};
 use domain::payment::Channel;
 
 pub use error::CommandError;
@@ -67,8 +67,7 @@ impl Commands {
     /// # Errors
     /// When the event store cannot be read.
     pub async fn origin(&self, stream: &StreamId) -> Result<Option<Metadata>, CommandError> {
-        let first = self.ledger.store().read_stream(stream, Revision(0), 1).await.map_err(CommandError::Store)?;
-        Ok(first.into_iter().next().map(|stored| stored.metadata))
+        self.ledger.origin(stream).await.map_err(CommandError::Store)
     }
 
     /// How a stream of this operator began.

@@ -251,3 +251,49 @@ async fn commands_on_one_stream_at_once_all_count_once() {
     let wallet = ledger(&store).load::<Wallet>(&wallet).await.unwrap();
     assert_eq!((wallet.state.balance().to_string(), wallet.revision), ("60.00".to_owned(), Some(Revision(59))));
 }
+
+#[tokio::test]
+async fn the_only_writer_reads_a_stream_once() {
+    let store = BreakableStore::new();
+    let ledger = ledger(&store).as_only_writer();
+    ledger.handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    let reads = store.reads.load(Ordering::SeqCst);
+    ledger.handle::<Connector>(&stream(), occupy(7), &command(2)).await.unwrap();
+    // A refusal, too, is by the newest state already.
+    let refused = ledger.handle::<Connector>(&stream(), occupy(8), &command(3)).await;
+    assert!(matches!(refused, Err(HandleError::Refused(ConnectorError::Occupied { .. }))), "{refused:?}");
+    assert_eq!(ledger.load::<Connector>(&stream()).await.unwrap().state.occupant(), Some(id(7)));
+    assert_eq!(store.reads.load(Ordering::SeqCst), reads);
+    // How it began is read once more, and then known.
+    assert_eq!(ledger.origin(&stream()).await.unwrap().unwrap().command_id, id(1));
+    assert_eq!(ledger.origin(&stream()).await.unwrap().unwrap().command_id, id(1));
+    assert_eq!(store.reads.load(Ordering::SeqCst), reads + 1);
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_the_only_writer_looks_again() {
+    let store = BreakableStore::new();
+    let ledger = ledger(&store).as_only_writer();
+    ledger.handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    store.next([Fault::LostAnswer]);
+    ledger.handle::<Connector>(&stream(), occupy(7), &command(2)).await.unwrap_err();
+    assert_eq!(ledger.load::<Connector>(&stream()).await.unwrap().state.occupant(), Some(id(7)));
+}
+
+#[tokio::test]
+async fn an_aggregate_that_is_worked_on_stays_in_the_cache() {
+    let store = BreakableStore::new();
+    let ledger = std::sync::Arc::new(ledger_with_cache(&store, 1).as_only_writer());
+    ledger.handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    let writers = (0..64_u128).map(|number| {
+        let ledger = std::sync::Arc::clone(&ledger);
+        let (stream, wanted) = if number % 2 == 0 { (stream(), occupy(7)) } else { (StreamId::connector(id(100 + number)), occupy(7)) };
+        tokio::spawn(async move { ledger.handle::<Connector>(&stream, wanted, &command(10 + number)).await.map(|done| done.events.len()) })
+    });
+    let mut occupied = 0;
+    for writer in writers.collect::<Vec<_>>() {
+        occupied += writer.await.unwrap().unwrap_or(0);
+    }
+    assert_eq!(occupied, 1);
+    assert_eq!(ledger.load::<Connector>(&stream()).await.unwrap().state.occupant(), Some(id(7)));
+}

@@ -91,7 +91,7 @@ impl Writing {
         let (devices, started) = SimulatedGateway::new(mood);
         let log: Arc<dyn EventStore> = store.clone();
         let commands = Arc::new(Commands {
-            ledger: Arc::new(Ledger::new(log, Arc::new(SystemClock), Arc::new(SystemIds), HOT_STREAMS_MAX)),
+            ledger: Arc::new(Ledger::new(log, Arc::new(SystemClock), Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer()),
             channels: vec![sandbox.clone()],
             devices: Arc::new(devices),
             subjects,
