@@ -29,7 +29,8 @@ use super::Log;
 
 const STATIONS: u128 = 3;
 const USERS: u128 = 6;
-const SCRIPT: u32 = 11;
+/// How a session usually goes; and how one goes that an operator closes before its true record comes.
+const SCRIPTS: [[u32; 12]; 2] = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10], [0, 1, 2, 3, 15, 7, 8, 9, 6, 8, 9, 10]];
 
 struct Running {
     refs: SessionRefs,
@@ -37,7 +38,7 @@ struct Running {
     mode: PaymentMode,
     began: Timestamp,
     register: i64,
-    step: u32,
+    step: usize,
 }
 
 /// A world in which things happen at random, the same for the same seed.
@@ -201,9 +202,11 @@ impl History {
         let newest = self.sessions.len().saturating_sub(12);
         let which = self.random.random_range(newest..self.sessions.len());
         let natural = self.chance(75);
-        let step = if natural { self.sessions[which].step } else { self.random.random_range(0..16) };
+        let script = SCRIPTS[usize::from(which % 4 == 0)];
+        let at = self.sessions[which].step;
+        let step = if natural { script[at] } else { self.random.random_range(0..16) };
         if natural {
-            self.sessions[which].step = (step + 1).min(SCRIPT);
+            self.sessions[which].step = (at + 1).min(script.len() - 1);
         }
         self.sessions[which].register += self.random.random_range(-2_000..30_000);
         let (captured, odd) = (self.money(800), self.chance(10));
@@ -323,9 +326,13 @@ impl History {
             self.payments[which].3 += 1;
         }
         let stream = StreamId::payment(payment_id);
-        let amount = self.log.state::<Payment>(&stream).await.terms().map_or(Money::ZERO, |terms| terms.amount);
+        let payment = self.log.state::<Payment>(&stream).await;
+        let amount = payment.terms().map_or(Money::ZERO, |terms| terms.amount);
         let part = Money::from_fen(self.random.random_range(1..=4_000));
         let refund_id: RefundId = id(payment_id.0.as_u128() * 8 + 1 + u128::from(step > 5));
+        // Mostly the channel reports what was asked for.
+        let odd = self.chance(10);
+        let part = payment.refund(refund_id).map(|refund| refund.amount).filter(|_| !odd).unwrap_or(part);
         let command = match step {
             0 => PaymentCommand::Prepare { payment_id, pay_token: "token".to_owned() },
             1 => PaymentCommand::ReportSucceeded { payment_id, amount, channel_transaction: format!("T{}", payment_id.0.simple()) },
