@@ -1,0 +1,97 @@
+//! The command line as others use it: what goes where, and the exit status. 0 done, 1 found a difference or failed, 2 wrong usage or configuration.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn chargeledger(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chargeledger"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .env("CHARGELEDGER_DATA_DIR", directory.join("ledger"))
+        .output()
+        .unwrap()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const HEADING: &str = "start_date;station_name;charging_time_hh_mm_ss;energy_kwh;address_1;address_2;city;state_province;zip_postal_code;fee;model_number;latitude;longitude;geopoint";
+
+fn two_sessions_and_a_torn_row(directory: &Path) -> String {
+    let row = |start: &str| {
+        format!("{start};BOND PARK;01:00:00;3.5;801 High House Road;;Cary;North Carolina;27513;0.0;CT4020-HD-GW;35.781303;-78.825554;-")
+    };
+    let file = directory.join("sessions.csv");
+    let rows = [HEADING.to_owned(), row("2021-03-29T16:39:10+00:00"), "2021-03-29".to_owned(), row("2021-03-30T16:39:10+00:00")];
+    std::fs::write(&file, rows.join("\r\n")).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_end_with_two() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(chargeledger(directory.path(), &["store", "shrink"]).status.code(), Some(2));
+    std::fs::write(directory.path().join("chargeledger.toml"), "listn = \"127.0.0.1:1\"").unwrap();
+    let output = chargeledger(directory.path(), &["store", "info", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(json(&output)["error"].as_str().unwrap().contains("unknown field `listn`"), "{output:?}");
+}
+
+#[test]
+fn what_is_not_there_ends_with_one_and_says_so_on_standard_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = chargeledger(directory.path(), &["store", "info"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+    assert!(text(&output.stderr).starts_with("error: there is no event store at "), "{output:?}");
+}
+
+#[test]
+fn an_import_is_accounted_for_audited_backed_up_and_its_keys_work_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| chargeledger(directory.path(), arguments);
+    let file = two_sessions_and_a_torn_row(directory.path());
+
+    let planned = json(&run(&["import", "sessions", &file, "--format", "cary", "--dry-run", "--json"]));
+    assert_eq!(planned["plan"]["rows"], 3);
+    assert!(!directory.path().join("ledger").exists(), "a dry run writes nothing");
+
+    let imported = json(&run(&["import", "sessions", &file, "--format", "cary", "--json"]));
+    assert_eq!((&imported["rows"], &imported["imported"], &imported["rejected"]), (&3.into(), &2.into(), &1.into()));
+    assert_eq!(imported["energy_kwh"], "7.0000");
+    assert_eq!(imported["rejections"][0]["line"], 3);
+    let operator = imported["operator_id"].as_str().unwrap().to_owned();
+
+    let audit = run(&["audit", "verify", "--json"]);
+    assert_eq!((audit.status.code(), &json(&audit)["audit"]), (Some(0), &"ok".into()), "{audit:?}");
+    let balance = json(&run(&["audit", "trial-balance", "--json"]));
+    assert_eq!(balance["trial_balance"]["debit"], balance["trial_balance"]["credit"]);
+
+    let events = text(&run(&["store", "export"]).stdout);
+    let info = json(&run(&["store", "info", "--json"]));
+    assert_eq!(info["events"], events.lines().count());
+    let copy = directory.path().join("copy");
+    let backup = json(&run(&["store", "backup", copy.to_str().unwrap(), "--json"]));
+    assert_eq!((&backup["events"], &backup["verified"]), (&info["events"], &true.into()));
+    assert_eq!(run(&["store", "restore", copy.to_str().unwrap()]).status.code(), Some(1), "nothing is overwritten");
+
+    let made = json(&run(&["key", "create", "--role", "finance", "--operator", &operator, "--json"]));
+    let secret = made["secret"].as_str().unwrap();
+    let listed = run(&["key", "list", "--json"]);
+    assert_eq!(json(&listed)["keys"][0]["key_id"], made["key_id"]);
+    assert!(!text(&listed.stdout).contains(secret) && !text(&run(&["store", "export"]).stdout).contains(secret));
+    assert_eq!(json(&run(&["key", "revoke", made["key_id"].as_str().unwrap(), "--json"]))["changed"], true);
+    assert_eq!(json(&run(&["key", "list", "--json"]))["keys"].as_array().unwrap().len(), 0);
+
+    let user = events.lines().find(|line| line.contains("\"user.registered\"")).unwrap();
+    let user: serde_json::Value = serde_json::from_str(user).unwrap();
+    let user = user["data"]["user_id"].as_str().unwrap();
+    assert_eq!(run(&["user", "erase", user]).status.code(), Some(1), "only with --yes");
+    assert_eq!(json(&run(&["user", "erase", user, "--yes", "--json"]))["changed"], true);
+    assert_eq!(run(&["audit", "verify"]).status.code(), Some(0), "hashes and sums stay valid");
+}
