@@ -192,11 +192,17 @@ fn trial_balance(
     let mut text = format!("{:<18} {:<22} {:>18} {:>18} {:>18}\n", "account", "", "debit", "credit", "balance");
     for (name, (account, column)) in &accounts {
         let balance = column.debit - column.credit;
-        text.push_str(&format!("{name:<18} {:<22} {:>18} {:>18} {:>18}\n", account.name(), column.debit, column.credit, balance));
+        text.push_str(&line(&format!("{name:<18} {:<22}", account.name()), column.debit, column.credit, balance));
+        text.push('\n');
     }
-    text.push_str(&format!("{:<18} {:<22} {debit:>18} {credit:>18} {:>18}", "total", "", debit - credit));
+    text.push_str(&line(&format!("{:<18} {:<22}", "total", ""), debit, credit, debit - credit));
     let json = json!({ "as_of": as_of, "operator_id": operator, "position": until, "accounts": rows, "trial_balance": { "debit": debit, "credit": credit } });
     Ok(Answer { json, text, is_fine: debit == credit })
+}
+
+/// One row of a trial balance. An amount is made text first: it does not know of columns by itself.
+fn line(account: &str, debit: Money, credit: Money, balance: Money) -> String {
+    format!("{account} {:>18} {:>18} {:>18}", debit.to_string(), credit.to_string(), balance.to_string())
 }
 
 /// The account as a trial balance shows it: customers together, everything else by its detail.
@@ -257,8 +263,8 @@ fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
             text.push_str(&format!(
                 "             {:<48} {:>14} {:>14}\n",
                 posting.account.to_string(),
-                posting.debited(),
-                posting.credited()
+                posting.debited().to_string(),
+                posting.credited().to_string()
             ));
         }
         let lines: Vec<Value> = entry
