@@ -38,6 +38,13 @@ pub struct SandboxChannel {
 #[derive(Debug)]
 pub struct Reports(mpsc::Receiver<ChannelReport>);
 
+impl Reports {
+    /// The next report that is there already.
+    pub fn next_now(&mut self) -> Option<ChannelReport> {
+        self.0.try_recv().ok()
+    }
+}
+
 impl SandboxChannel {
     /// Opens the sandbox with its books in a file. With `pays_at_once`, every payer pays as soon as they are asked.
     ///
@@ -94,6 +101,14 @@ impl SandboxChannel {
     /// When its file cannot be read.
     pub fn statement(&self) -> Result<Statement, ChannelError> {
         self.books.statement()
+    }
+
+    /// The reports that nobody has taken yet.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn untaken(&self) -> Result<Vec<ChannelReport>, ChannelError> {
+        self.books.untaken()
     }
 
     async fn send(&self, report: ChannelReport) {
