@@ -1,6 +1,9 @@
 //! Carries out what the process managers want: commands under ids that come from their cause, and what goes to channels and devices under numbers that never
 //! change. Doing any of it twice is doing it once.
 
+use std::borrow::Cow;
+
+use domain::connector::ConnectorError;
 use domain::ids::{CommandId, PaymentId, RefundId};
 use domain::log::{Metadata, StreamId};
 use domain::payment::{Channel, Payment, PaymentCommand, PaymentStatus};
@@ -29,7 +32,7 @@ impl Commands {
                 Err(error) if error.is_refusal() => {
                     debug!(step = step.name, cause = %cause.event_id, %error, "refused");
                     for other in &step.otherwise {
-                        self.perform(other, cause).await?;
+                        self.perform(&because_of(&error, other), cause).await?;
                     }
                     Ok(())
                 }
@@ -235,5 +238,16 @@ impl Commands {
                 self.give_back(payment_id, terms.channel, order, step, cause).await
             }
         }
+    }
+}
+
+/// What is refused because another session was faster says so: the driver is told to take another connector, not that this one is broken.
+fn because_of<'a>(refusal: &CommandError, other: &'a Step) -> Cow<'a, Step> {
+    match (refusal, &other.action) {
+        (CommandError::Connector(ConnectorError::Occupied { .. }), Action::Session(id, SessionCommand::Refuse { .. })) => {
+            let reason = RefusalReason::ConnectorOccupied;
+            Cow::Owned(Step { action: Action::Session(*id, SessionCommand::Refuse { reason }), ..other.clone() })
+        }
+        _ => Cow::Borrowed(other),
     }
 }

@@ -8,10 +8,11 @@ use commands::port::{ChannelReport, payment_no};
 use commands::session::{StartPayment, StartSession};
 use commands::{CommandError, Commands};
 use domain::connector::Connector;
+use domain::event::Event;
 use domain::ids::{PaymentId, SessionId};
-use domain::log::StreamId;
+use domain::log::{Recorded, StreamId};
 use domain::payment::{Channel, Payment, PaymentStatus};
-use domain::session::{DeviceFact, Session, SessionError, StopReason};
+use domain::session::{DeviceFact, RefusalReason, Session, SessionError, SessionEvent, StopReason};
 use sandbox::{Behaviour, DeviceMood, SimulatedGateway};
 
 use crate::books::are_in_order;
@@ -132,6 +133,11 @@ async fn of_two_sessions_on_one_connector_the_second_gets_its_money_back() {
     world.pays(second.payment_id.unwrap()).await;
     assert_eq!(occupant(&world, 2).await, Some(first.session_id));
     assert!(matches!(world.session(second.session_id).await, Session::NotStarted(_)));
+    let refused = |recorded: &Recorded<Event>| match &recorded.event {
+        Event::Session(SessionEvent::Refused { reason, .. }) => Some(reason.clone()),
+        _ => None,
+    };
+    assert_eq!(world.log().await.iter().find_map(refused), Some(RefusalReason::ConnectorOccupied));
     assert_eq!(world.channel.statement().unwrap().balance(), yuan("50"));
     world.charge(first.session_id, "20", 60).await;
     world.settle_down().await;
