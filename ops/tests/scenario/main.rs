@@ -5,12 +5,14 @@
 //! | [`world`] | a small network with its users, its sandbox channel and its devices |
 //! | [`broken`] | an event store whose answers get lost, and devices that do as they please |
 //! | [`books`] | what has to hold whatever happened, and how each check is seen to fail |
-//! | [`stories`] | one session a test: every mode, every way out, every deadline |
+//! | [`stories`] | one session a test: every mode, and every way out |
+//! | [`deadlines`] | what must not wait for ever |
 //! | [`steps`] | every step of the process managers twice, failing once, and interrupted |
 //! | [`simulation`] | many sessions at once, all faults, from a seed |
 
 mod books;
 mod broken;
+mod deadlines;
 mod simulation;
 mod steps;
 mod stories;
