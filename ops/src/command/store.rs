@@ -5,8 +5,11 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
+use commands::port::SubjectKeys as _;
+use domain::event::Event;
 use domain::log::{Filter, Position, StoredEvent};
-use embedded::{Copied, Reader};
+use domain::user::UserEvent;
+use embedded::{Copied, KeyStore, Reader};
 use serde_json::json;
 
 use crate::cli::Store;
@@ -28,11 +31,14 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
         }
         Store::Restore { from } => {
             let to = store_path(config).to_owned();
-            copy("restored", move || {
+            let restored = to.clone();
+            let answer = copy("restored", move || {
                 let meter = Meter::start("restore", 0);
                 Ok(embedded::restore(&from, &to, |progress| meter.set(progress.done, progress.total))?)
             })
-            .await
+            .await?;
+            forget_erased(&restored).await?;
+            Ok(answer)
         }
         Store::Export { to, after } => {
             let from = store_path(config).to_owned();
@@ -82,6 +88,24 @@ async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<Copied> 
     let keys = if copied.has_keys { "with the keys of personal data" } else { "there were no keys of personal data" };
     let text = format!("{word} {} events to {}, every hash checked, {keys}", grouped(copied.log.events), copied.log.path.display());
     Answer::new(&json, text)
+}
+
+/// An erasure that the log knows of holds for the keys beside it: a backup copies the two one after the other, and may have a key that was destroyed in between.
+async fn forget_erased(directory: &Path) -> anyhow::Result<()> {
+    let mut reader = Reader::open(directory)?;
+    let head = reader.head()?.position;
+    let keys = KeyStore::open(directory)?;
+    let mut at = Position(0);
+    while at < head {
+        let page = reader.scan(at, &Filter::types(["user.erased"]), 1_024)?;
+        at = page.scanned_to;
+        for stored in page.events {
+            if let Event::User(UserEvent::Erased { user_id }) = stored.decode()?.event {
+                keys.destroy(user_id).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn export(from: &Path, to: Option<&Path>, after: Position) -> anyhow::Result<Answer> {
