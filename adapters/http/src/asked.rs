@@ -110,8 +110,9 @@ impl FromRequestParts<Arc<Api>> for IfMatch {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<IfMatch, Problem> {
         let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(IfMatch(None)) };
-        let text = value.to_str().map_err(|_| Problem::new(Kind::InvalidHeader, "If-Match is not ASCII"))?;
-        Ok(IfMatch(Some(text.to_owned())))
+        let unfit = || Problem::new(Kind::InvalidHeader, "If-Match is an ETag in its quotes, several with commas between, or *");
+        let text = value.to_str().map_err(|_| unfit())?;
+        if text.trim() == "*" || text.split(',').all(|tag| is_tag(tag.trim())) { Ok(IfMatch(Some(text.to_owned()))) } else { Err(unfit()) }
     }
 }
 
@@ -133,6 +134,11 @@ impl IfMatch {
 #[must_use]
 pub fn etag(revision: Revision) -> String {
     format!("\"r{revision}\"")
+}
+
+fn is_tag(text: &str) -> bool {
+    let opaque = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    opaque.is_some_and(|opaque| opaque.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte)))
 }
 
 /// Whether one of a header's tags is this one. The comparison is the weak one: a proxy that compresses may weaken a tag.

@@ -71,6 +71,9 @@ pub(crate) fn complete(document: &mut Value) {
     document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"] =
         Kind::ALL.iter().map(|kind| format!("{TYPE_PREFIX}{}", kind.as_str())).collect();
     document["components"]["responses"] = problem_responses();
+    for name in ["StartPaymentBody", "PayPurposeBody", "DeviceEvent", "SandboxReport"] {
+        close_variants(&mut document["components"]["schemas"][name]);
+    }
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths.iter_mut() {
         let Some(item) = item.as_object_mut() else { continue };
@@ -78,6 +81,34 @@ pub(crate) fn complete(document: &mut Value) {
             if let Some(operation) = operation.as_object_mut() {
                 complete_operation(path, method, operation);
             }
+        }
+    }
+}
+
+/// A variant of a tagged enum refuses unknown fields, as a plain body does.
+fn close_variants(schema: &mut Value) {
+    let Some(variants) = schema["oneOf"].as_array_mut() else { return };
+    variants.iter_mut().filter(|variant| variant["type"] == "object").for_each(|variant| variant["additionalProperties"] = json!(false));
+}
+
+/// A body that may be left out is not `null` when it is there.
+fn drop_null_body(operation: &mut Map<String, Value>) {
+    let Some(schema) = operation.get_mut("requestBody").and_then(|body| body.pointer_mut("/content/application~1json/schema")) else {
+        return;
+    };
+    let given = schema["oneOf"].as_array().and_then(|forms| forms.iter().find(|form| form["type"] != "null")).cloned();
+    let is_optional = schema["oneOf"].as_array().is_some_and(|forms| forms.iter().any(|form| form["type"] == "null"));
+    if let (Some(given), true) = (given, is_optional) {
+        *schema = given;
+    }
+}
+
+/// What every cursor of a read model looks like; only one that a page gave out leads anywhere.
+fn say_what_cursors_are(operation: &mut Map<String, Value>) {
+    let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) else { return };
+    for parameter in parameters.iter_mut().filter(|parameter| parameter["name"] == "cursor") {
+        if parameter["schema"].get("pattern").is_none() {
+            parameter["schema"] = json!({ "type": "string", "pattern": "^eyJ2Ijoi[A-Za-z0-9_-]{20,2000}$" });
         }
     }
 }
@@ -97,6 +128,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     operation.insert("description".to_owned(), json!(told));
     operation.insert("security".to_owned(), json!([{ "api_key": [] }]));
     operation.insert("x-roles".to_owned(), json!(names));
+    drop_null_body(operation);
+    say_what_cursors_are(operation);
     add_problems(operation, &[400, 401, 403, 429, 500, 503]);
     if path.contains('{') {
         add_problems(operation, &[404]);
@@ -105,7 +138,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     if has_body {
         add_problems(operation, &[404, 409, 413, 415, 422]);
     }
-    let is_command = has_body && !matches!(path, "/v1/sessions/price-estimate" | "/v1/webhooks/{channel}");
+    let is_command = has_body && !matches!(path, "/v1/sessions/price-estimate" | "/v1/users/look-up" | "/v1/webhooks/{channel}");
     if is_command {
         add_parameter(
             operation,
@@ -113,7 +146,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
                 "Idempotency-Key",
                 "The same key with the same body has the same outcome.",
                 &json!({
-                    "type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[\\x21-\\x7E]+$", "examples": ["0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d"]
+                    "type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[\\x21-\\x7E]+$"
                 }),
             ),
         );
@@ -124,7 +157,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
                     "If-Match",
                     "Only if the resource still has this `ETag`.",
                     &json!({
-                        "type": "string", "maxLength": 200, "pattern": "^(\\*|(W/)?\"[\\x23-\\x7E]+\")$", "examples": ["\"r3\""]
+                        "type": "string", "maxLength": 200, "pattern": "^(\\*|(W/)?\"[\\x23-\\x2B\\x2D-\\x7E]+\")$"
                     }),
                 ),
             );
@@ -138,7 +171,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
                 "X-Min-Position",
                 "Wait until the read model has come this far.",
                 &json!({
-                    "type": "integer", "format": "int64", "minimum": 0, "examples": [42]
+                    "type": "integer", "format": "int64", "minimum": 0
                 }),
             ),
         );

@@ -40,7 +40,10 @@ pub struct TrialBalanceParams {
     #[param(value_type = Option<String>, format = Date)]
     as_of: Option<Date>,
     /// What was known then: a time, or a position of the log.
-    #[param(example = "2026-03-31T24:00:00+08:00", pattern = r"^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$")]
+    #[param(
+        example = "2026-03-31T23:59:59+08:00",
+        pattern = r"^([0-9]{1,18}|[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-4]):00))$"
+    )]
     recorded_as_of: Option<String>,
 }
 
@@ -121,7 +124,7 @@ async fn accounts(State(api): State<Arc<Api>>, look: Look, Params(params): Param
 #[into_params(parameter_in = Query)]
 pub struct StatementParams {
     /// Only this one of its parts: a user, a partner.
-    #[param(max_length = 100)]
+    #[param(pattern = r"^[^\x00-\x1F\x7F-\x9F]{0,100}$")]
     detail: Option<String>,
     /// From this business date on.
     #[param(value_type = Option<String>, format = Date)]
@@ -154,7 +157,7 @@ pub struct StatementAnswer {
 
 /// The statement of an account
 #[utoipa::path(get, path = "/v1/ledger/accounts/{code}/statement", operation_id = "accountStatement", tag = "ledger",
-    params(("code" = String, Path, description = "The account, like `2205` or `1012.sandbox`."), StatementParams),
+    params(("code" = String, Path, description = "The account, like `2205` or `1012.sandbox`.", pattern = "^[0-9A-Za-z._-]{1,64}$"), StatementParams),
     extensions(("x-read-model" = json!("journal"))),
     responses((status = 200, description = "Its postings and balances.", body = StatementAnswer)))]
 async fn statement(

@@ -141,7 +141,7 @@ async fn list(State(api): State<Arc<Api>>, look: Look) -> Result<Shown, Problem>
 
 /// A read model and how far it is
 #[utoipa::path(get, path = "/v1/projections/{name}", operation_id = "projection", tag = "projections",
-    params(("name" = String, Path, description = "Its name, like `sessions`.")),
+    params(("name" = String, Path, description = "Its name, like `sessions`.", pattern = "^[a-z_]{1,40}$")),
     responses((status = 200, description = "How far it is.", body = ProjectionAnswer)))]
 async fn one(State(api): State<Arc<Api>>, Segment(name): Segment, look: Look) -> Result<Shown, Problem> {
     let found = all(&api).await?.into_iter().find(|projection| projection.name == name);

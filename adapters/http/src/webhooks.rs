@@ -76,7 +76,7 @@ pub enum SandboxReport {
 ///
 /// Saying it again, late or out of order changes nothing that it should not.
 #[utoipa::path(post, path = "/v1/webhooks/{channel}", operation_id = "channelReport", tag = "payments", request_body = SandboxReport,
-    params(("channel" = String, Path, description = "Which channel: `sandbox`.")),
+    params(("channel" = String, Path, description = "Which channel: `sandbox`.", pattern = "^[a-z]{1,20}$")),
     responses((status = 200, description = "Recorded; the payment as it stands now.", body = PaymentAnswer)))]
 async fn webhook(
     State(api): State<Arc<Api>>,

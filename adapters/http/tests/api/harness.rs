@@ -1,5 +1,7 @@
 //! A ledger of two operators behind a local listener, and a client for it.
 
+#![allow(dead_code, reason = "the tests on PostgreSQL use it, too, each a part of it")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +28,9 @@ use domain::time::{Timestamp, ZoneName};
 use http_api::live::Hub;
 use http_api::presence::{Presence, watch_silence};
 use http_api::{Api, Limits};
+use projections::port::ReadStore;
+use projections::query::ReadQueries;
+use projections::runner::{Options, Runner};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -37,12 +42,17 @@ pub(crate) struct World {
     pub(crate) commands: Arc<Commands>,
     pub(crate) devices: Arc<Devices>,
     keys: HashMap<(&'static str, Role), String>,
-    #[allow(dead_code)]
     pub(crate) station: Uuid,
     pub(crate) pile: Uuid,
     pub(crate) connector: Uuid,
     pub(crate) user: Uuid,
     _stop: watch::Sender<bool>,
+}
+
+/// The read models of a test.
+pub(crate) struct Reading {
+    pub(crate) queries: Arc<dyn ReadQueries>,
+    pub(crate) store: Arc<dyn ReadStore>,
 }
 
 /// An answer, read.
@@ -90,6 +100,11 @@ impl World {
     }
 
     pub(crate) async fn with(limits: Limits) -> World {
+        World::reading(limits, None).await
+    }
+
+    /// With read models behind it.
+    pub(crate) async fn reading(limits: Limits, reading: Option<Reading>) -> World {
         let store: Arc<dyn EventStore> = Arc::new(memory::MemoryStore::default());
         let ledger = Arc::new(Ledger::new(Arc::clone(&store), Arc::new(WallClock), Arc::new(RandomIds), 1_000));
         let devices = Arc::new(Devices::default());
@@ -117,8 +132,12 @@ impl World {
         let keys = KeyDirectory::follow(Arc::clone(&store)).await.unwrap();
         let presence = Presence::follow(Arc::clone(&store)).await.unwrap();
         tokio::spawn(watch_silence(Arc::clone(&presence), Arc::clone(&commands), limits.silence_max, stopped.clone()));
-        let hub = Hub::follow(store, stopped);
-        let api = Api::new(Arc::clone(&commands), keys, hub, presence, limits);
+        let hub = Hub::follow(Arc::clone(&store), stopped);
+        let mut api = Api::new(Arc::clone(&commands), keys, hub, presence, limits);
+        if let Some(Reading { queries, store: read_store }) = reading {
+            api.queries = Some(queries);
+            api.runner = Some(Arc::new(Runner::start(store, &read_store, projections::all(), Options::default())));
+        }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, api.router()).await.unwrap() });

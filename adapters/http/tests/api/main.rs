@@ -1,7 +1,10 @@
 //! The API over real HTTP on the memory engine: the test plays the client, the gateway and the payment channel.
 
 mod devices;
+mod estate;
 mod harness;
+mod live;
 mod malformed;
 mod payments;
+mod people;
 mod sessions;

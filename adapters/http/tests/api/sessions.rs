@@ -122,7 +122,8 @@ async fn a_command_on_a_state_that_the_client_has_not_seen_is_refused() {
     let stop =
         |tag: &str| world.request(Role::App, Method::POST, &format!("/v1/sessions/{session}/stop")).header("if-match", tag.to_owned());
     send(stop("\"r0\"")).await.is_problem(412, "precondition-failed");
-    send(stop("\"r0\", *")).await.is_problem(412, "precondition-failed");
+    send(stop("\"r0\", \"r1\"")).await.is_problem(412, "precondition-failed");
+    send(stop("r0")).await.is_problem(400, "invalid-header");
     send(stop("*")).await.is(202);
 }
 

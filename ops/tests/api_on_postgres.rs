@@ -1,0 +1,225 @@
+//! The API with its read models on PostgreSQL, over real HTTP: a client reads what it wrote, and nothing of anybody else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::key::Role;
+use http_api::{Limits, auth};
+use read_models::{ReadModels, Settings};
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+#[path = "../../adapters/http/tests/api/harness.rs"]
+mod harness;
+
+use harness::{Answered, Reading, World, send};
+
+/// A world with read models in a database of its own, dropped afterwards. Without a server: loudly skipped on a laptop, a failure in CI.
+fn on_postgres<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F) {
+    let Ok(server) = std::env::var("CHARGELEDGER_TEST_DATABASE_URL") else {
+        assert!(std::env::var("CI").is_err(), "CHARGELEDGER_TEST_DATABASE_URL is not set");
+        eprintln!("SKIPPED: CHARGELEDGER_TEST_DATABASE_URL is not set, so the API was not tested on PostgreSQL");
+        return;
+    };
+    let name = format!("chargeledger_test_{}", Uuid::now_v7().simple());
+    let url = url(&server, &name);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let read_models = Arc::new(ReadModels::new(&url, Settings::default()).unwrap());
+            let reading = Reading { queries: Arc::clone(&read_models) as _, store: read_models };
+            test(World::reading(limits, Some(reading)).await).await;
+        });
+    }));
+    // What still holds a connection goes first.
+    drop(runtime);
+    drop_database(&server, &name);
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// The server's URL with another database.
+fn url(server: &str, name: &str) -> String {
+    let (server, options) = server.split_once('?').map_or((server, String::new()), |(server, options)| (server, format!("?{options}")));
+    let host = server.find("://").map_or(0, |at| at + 3);
+    let server = server[host..].find('/').map_or(server, |at| &server[..host + at]);
+    format!("{server}/{name}{options}")
+}
+
+fn drop_database(server: &str, name: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
+        connection.abort();
+    });
+}
+
+/// A settled session of 20 kWh, and the position at which everything about it stands in the log.
+async fn settled(world: &World) -> (String, u64) {
+    let session = world.charging().await;
+    world.device(world.record(&session, "20")).await.is(200);
+    let path = format!("/v1/sessions/{session}/events?limit=200");
+    let is_settled = |answered: &Answered| answered.json()["items"].as_array().unwrap().last().unwrap()["type"] == "session.settled";
+    let events = world.until(Role::Finance, &path, is_settled).await.json();
+    (session, events["items"].as_array().unwrap().last().unwrap()["position"].as_u64().unwrap())
+}
+
+/// Waits until every read model holds a position.
+async fn caught_up(world: &World, position: u64) {
+    let is_there = |projection: &Value| projection["position"].as_u64().unwrap() >= position;
+    world.until(Role::Operator, "/v1/projections", |answered| answered.json()["items"].as_array().unwrap().iter().all(is_there)).await;
+}
+
+fn after(world: &World, role: Role, position: u64, path: &str) -> reqwest::RequestBuilder {
+    world.request(role, Method::GET, path).header("x-min-position", position)
+}
+
+#[test]
+fn a_client_reads_what_it_wrote_in_every_read_model() {
+    on_postgres(Limits::default(), |world| async move {
+        let (session, position) = settled(&world).await;
+        let read = async |role: Role, path: &str| send(after(&world, role, position, path)).await;
+        let row = read(Role::App, &format!("/v1/sessions/{session}")).await;
+        let body = row.is(200);
+        assert_eq!((&body["status"], &body["total_yuan"], &body["receivable_yuan"]), (&json!("settled"), &json!("24.00"), &json!("24.00")));
+        assert_eq!(body["started_at"], "2026-03-01T10:00:00+08:00", "times are on the station's clock");
+        assert_eq!(row.header("etag"), format!("\"r{}\"", body["revision"]));
+        let known = after(&world, Role::App, position, &format!("/v1/sessions/{session}")).header("if-none-match", row.header("etag"));
+        assert_eq!(send(known).await.status, 304);
+
+        let found = read(Role::App, &format!("/v1/sessions?user_id={}&status=settled", world.user)).await.is(200);
+        assert_eq!(found["items"][0]["session_id"], session);
+        let balance = read(Role::Finance, "/v1/ledger/trial-balance").await.is(200);
+        assert_eq!((&balance["balanced"], &balance["debit_yuan"]), (&json!(true), &json!("24.00")));
+        let before = read(Role::Finance, "/v1/ledger/trial-balance?as_of=2026-02-28").await.is(200);
+        assert_eq!(before["debit_yuan"], "0.00");
+        let receivable = read(Role::Finance, "/v1/receivables").await.is(200);
+        assert_eq!((&receivable["items"][0]["session_id"], &receivable["items"][0]["open_yuan"]), (&json!(session), &json!("24.00")));
+        let days = read(Role::Operator, "/v1/statistics/daily?from_on=2026-03-01&until_on=2026-03-01").await.is(200);
+        assert_eq!((&days["items"][0]["session_count"], &days["items"][0]["energy_kwh"]), (&json!(1), &json!("20.0000")));
+        let postings = read(Role::Finance, &format!("/v1/ledger/entries?session_id={session}")).await.is(200);
+        let entry = postings["items"][0]["position"].as_u64().unwrap();
+        let lines = read(Role::Finance, &format!("/v1/ledger/entries/{entry}")).await.is(200);
+        assert_eq!(lines["postings"].as_array().unwrap().len(), postings["items"].as_array().unwrap().len());
+        let statement = read(Role::Finance, "/v1/ledger/accounts/1122/statement").await.is(200);
+        assert_eq!(statement["closing_yuan"], "24.00");
+        let explained = read(Role::Finance, &format!("/v1/ledger/explain?session={session}")).await.is(200);
+        assert_eq!((explained["bills"].as_array().unwrap().len(), &explained["session"]["session_id"]), (1, &json!(session)));
+        assert_eq!(read(Role::Finance, &format!("/v1/ledger/explain?entry={entry}")).await.is(200)["session"]["session_id"], session);
+        let near = read(Role::Partner, "/v1/stations?near=114.1,22.5&radius_m=100").await.is(200);
+        assert_eq!((&near["items"][0]["connectors"]["total"], &near["items"][0]["distance_m"]), (&json!(1), &json!(0.0)));
+        let projections = world.until(Role::Operator, "/v1/projections", |answered| {
+            answered.json()["items"].as_array().unwrap().iter().all(|projection| projection["lag_events"] == 0)
+        });
+        assert!(projections.await.json()["items"].as_array().unwrap().len() > 20);
+        assert_eq!(world.get(Role::Admin, "/v1/projections/sessions").await.is(200)["state"], "live");
+        world.get(Role::Admin, "/v1/projections/horoscopes").await.is_problem(404, "not-found");
+    });
+}
+
+#[test]
+fn every_list_goes_page_by_page_to_its_end() {
+    on_postgres(Limits::default(), |world| async move {
+        let mut position = 0;
+        for _ in 0..3 {
+            let (session, at) = settled(&world).await;
+            position = at;
+            let unplugged = json!({"type": "unplugged", "connector_id": world.connector, "transaction_number": session.replace('-', "")});
+            world.device(unplugged).await.is(200);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        for path in ["/v1/sessions", "/v1/ledger/entries", "/v1/receivables", "/v1/users", "/v1/stations", "/v1/connectors", "/v1/tariffs"]
+        {
+            let all = send(after(&world, Role::Admin, position, path)).await.is(200)["items"].as_array().unwrap().clone();
+            let mut found: Vec<Value> = Vec::new();
+            let mut next = Some(format!("{path}?limit=1"));
+            while let Some(path) = next.take() {
+                let page = world.get(Role::Admin, &path).await;
+                found.extend(page.is(200)["items"].as_array().unwrap().iter().cloned());
+                let link = page.header("link").strip_prefix('<').and_then(|link| link.split_once('>'));
+                next = link.map(|(target, _)| target.to_owned());
+            }
+            assert_eq!(found, all, "{path}");
+            assert!(!all.is_empty(), "{path}");
+        }
+    });
+}
+
+#[test]
+fn another_operators_keys_see_nothing_at_any_path() {
+    on_postgres(Limits::default(), |world| async move {
+        let (session, position) = settled(&world).await;
+        caught_up(&world, position).await;
+        let ids = [session, world.station.to_string(), world.pile.to_string(), world.connector.to_string(), world.user.to_string()];
+        for (_, path, _) in auth::ACCESS.iter().filter(|(method, ..)| *method == "GET") {
+            for id in &ids {
+                let filled: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { id.as_str() } else { part }).collect();
+                let filled = filled.join("/");
+                let answered = send(world.foreign(Role::Admin, Method::GET, &filled)).await;
+                let seen = ids.iter().any(|id| answered.text.contains(id.as_str())) && answered.status.is_success();
+                assert!(!seen || filled.contains("/accounts/"), "{filled}: {}", answered.text);
+                assert!(!answered.text.contains("24.00"), "{filled}: {}", answered.text);
+            }
+        }
+    });
+}
+
+#[test]
+fn malformed_questions_are_answered_with_problems_and_never_with_a_5xx() {
+    on_postgres(Limits::default(), |world| async move {
+        let (session, position) = settled(&world).await;
+        caught_up(&world, position).await;
+        let cursor = "eyJ2Ijoic2Vzc2lvbnMiLCJvIjoiLW9wZW5lZF9hdCIsImMiOlsibm93IiwieCJdfQ";
+        let values =
+            ["", "0", "-1", "x", "%00", "%ff", "1e400", "9999999999999999999999", "'; DROP TABLE x; --", "9999-12-31", "true", cursor];
+        let names = [
+            "limit",
+            "cursor",
+            "near",
+            "radius_m",
+            "text",
+            "status",
+            "from_at",
+            "from_on",
+            "until_on",
+            "as_of",
+            "recorded_as_of",
+            "account",
+            "detail",
+            "session",
+            "entry",
+            "order_number",
+            "user_id",
+            "open",
+        ];
+        for (_, path, _) in auth::ACCESS.iter().filter(|(method, path, _)| *method == "GET" && !path.ends_with("/live")) {
+            let ids: &[&str] = if path.contains('{') { &[&session, "1122", "0", "x", "%00", "%ff"] } else { &[""] };
+            for id in ids {
+                let filled: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { *id } else { part }).collect();
+                let filled = filled.join("/");
+                for name in names {
+                    for value in values {
+                        let answered = world.get(Role::Admin, &format!("{filled}?{name}={}", value.replace(' ', "+"))).await;
+                        assert!(answered.status.as_u16() < 500, "{filled}?{name}={value}: {answered:?}");
+                        if !answered.status.is_success() {
+                            answered.problem();
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_position_that_nobody_has_reached_is_said_and_not_waited_for_for_ever() {
+    on_postgres(Limits::default(), |world| async move {
+        send(after(&world, Role::App, 1_000_000, "/v1/sessions")).await.is_problem(409, "position-ahead");
+        let request = world.request(Role::App, Method::GET, "/v1/sessions").header("x-min-position", "soon");
+        send(request).await.is_problem(400, "invalid-header");
+    });
+}
