@@ -176,7 +176,10 @@ impl Projector {
         let Some(batch) = batch.filter(|batch| batch.to > batch.from) else { return Ok(()) };
         self.store.commit(definition, build, &batch).await?;
         *build = after(build, &batch);
-        self.progress.send_modify(|progress| progress.written = build.position);
+        // All at once: whoever waits for the position must not find the events before it uncounted.
+        self.progress.send_modify(|progress| {
+            (progress.written, progress.position, progress.counted) = (build.position, build.position, build.counted);
+        });
         Ok(())
     }
 
