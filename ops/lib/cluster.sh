@@ -91,11 +91,16 @@ is_our_postmaster() {
     [[ -n $1 && $(readlink "/proc/$1/cwd" 2>/dev/null) == "$(readlink -f "$2")" ]]
 }
 
+# A process that has ended and that nobody has collected yet is gone, too: where nothing collects orphans, it stays in the table.
+is_running() {
+    kill -0 "$1" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+
 stop_postmaster() {
     local pid=$1 tries
     kill -INT "$pid" 2>/dev/null || return 0
     for ((tries = 0; tries < 300; tries++)); do
-        kill -0 "$pid" 2>/dev/null || return 0
+        is_running "$pid" || return 0
         sleep 0.1
     done
     kill -QUIT "$pid" 2>/dev/null || true
