@@ -13,8 +13,8 @@ use domain::time::Timestamp;
 
 use crate::context::Context;
 
-/// How many decoded events the feed keeps while projections catch up.
-const CACHED_EVENTS_MAX: usize = 16_384;
+/// How many decoded events the feed keeps while projections catch up: some 100 MB. Who falls behind further decodes for itself.
+const CACHED_EVENTS_MAX: usize = 32_768;
 /// How many it keeps once the end of the log was seen: enough for those who are a little behind.
 const LIVE_EVENTS_MAX: usize = 1_024;
 /// How many pages it keeps: at the head, pages are small.

@@ -18,8 +18,9 @@ use crate::error::database;
 use crate::schema::{self, WORD_ENDS};
 use crate::store::borrowed;
 
-/// The most words that a search looks for.
+/// The most words that a search looks for, and how much of each.
 const WORDS_MAX: usize = 8;
+const WORD_CHARS_MAX: usize = 64;
 
 /// The shape of a read model.
 pub(crate) fn table(view: &str) -> Result<&'static Table, QueryError> {
@@ -267,7 +268,7 @@ const fn bare_type(column_type: ColumnType) -> &'static str {
 fn words(text: &str) -> String {
     let ends = |character: char| character.is_whitespace() || WORD_ENDS.contains(character) || matches!(character, '\'' | '\\' | '\0');
     let words = text.split(ends).filter(|word| !word.is_empty()).take(WORDS_MAX);
-    words.map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & ")
+    words.map(|word| format!("'{}':*", word.chars().take(WORD_CHARS_MAX).collect::<String>())).collect::<Vec<_>>().join(" & ")
 }
 
 /// For `LIKE`, with its wild cards taken as they are.
