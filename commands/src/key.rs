@@ -1,7 +1,7 @@
 //! API keys: made, revoked, and recognised. The secret is shown once and is nowhere in the ledger.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use domain::event::Event;
 use domain::ids::{ApiKeyId, OperatorId};
@@ -9,6 +9,7 @@ use domain::key::{Key, KeyCommand, KeyError, KeyEvent, Role};
 use domain::log::{EventStore, Filter, Position, Recorded, StoreError, StreamId};
 use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
+use tokio::task::AbortHandle;
 use tracing::error;
 
 use crate::Commands;
@@ -78,6 +79,16 @@ impl Commands {
 #[derive(Debug, Default)]
 pub struct KeyDirectory {
     by_digest: RwLock<HashMap<String, Principal>>,
+    follower: OnceLock<AbortHandle>,
+}
+
+impl Drop for KeyDirectory {
+    /// Nobody is left to follow the log for; the task would hold the store open until the next key.
+    fn drop(&mut self) {
+        if let Some(follower) = self.follower.get() {
+            follower.abort();
+        }
+    }
 }
 
 impl KeyDirectory {
@@ -98,7 +109,7 @@ impl KeyDirectory {
             page.events.into_iter().for_each(|stored| directory.read(stored));
         }
         let following = Arc::downgrade(&directory);
-        tokio::spawn(async move {
+        let follower = tokio::spawn(async move {
             let mut pages = store.subscribe_all(after, filter, 64);
             while let Some(page) = pages.next().await {
                 let Some(directory) = following.upgrade() else { return };
@@ -111,6 +122,8 @@ impl KeyDirectory {
                 }
             }
         });
+        // It is set once, here.
+        let _ = directory.follower.set(follower.abort_handle());
         Ok(directory)
     }
 

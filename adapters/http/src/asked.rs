@@ -102,7 +102,8 @@ impl PartialSchema for Limit {
 }
 impl ToSchema for Limit {}
 
-/// What `If-Match` asks for.
+/// What `If-Match` asks for. It is looked at before the command is decided: it keeps a person from acting on what they have not seen. What two commands at the
+/// same moment must not do to each other, the aggregate itself decides.
 #[derive(Debug, Clone, Default)]
 pub struct IfMatch(Option<String>);
 

@@ -311,7 +311,7 @@ async fn one(api: &Api, asker: &Asker, ids: &RequestIds, index: usize, event: Va
     match event {
         DeviceEvent::Heartbeat { pile_id, occurred_at: _ } => heartbeat(api, asker, PileId(pile_id)).await,
         DeviceEvent::Status { connector_id, status, fault_code, occurred_at } => {
-            let report = connector_report(status, fault_code)?;
+            let report = connector_report(status, fault_code);
             let caller = asker.at(occurred_at.map_or(asker.caller.at, |time| time.0));
             let command_id = command(connector_id, occurred_at);
             let position = api.commands.connector_report(&caller, command_id, ConnectorId(connector_id), report).await?;
@@ -412,15 +412,13 @@ async fn heartbeat(api: &Api, asker: &Asker, pile_id: PileId) -> Result<DeviceEv
     Ok(DeviceEventAnswer { outcome: Outcome::Accepted, ..DeviceEventAnswer::of_report(position) })
 }
 
-fn connector_report(status: ConnectorStatusName, fault_code: Option<DeviceCode>) -> Result<ConnectorReport, Problem> {
-    match (status, fault_code) {
-        (ConnectorStatusName::Online, None) => Ok(ConnectorReport::Online),
-        (ConnectorStatusName::Offline, None) => Ok(ConnectorReport::Offline),
-        (ConnectorStatusName::FaultCleared, None) => Ok(ConnectorReport::FaultCleared),
-        (ConnectorStatusName::Faulted, code) => {
-            Ok(ConnectorReport::Faulted { code: code.map_or_else(|| "unknown".to_owned(), |code| code.0) })
-        }
-        (_, Some(_)) => Err(Problem::new(Kind::InvalidBody, "only status faulted has a fault_code")),
+/// A fault code with another status says nothing, and is no reason to lose the rest.
+fn connector_report(status: ConnectorStatusName, fault_code: Option<DeviceCode>) -> ConnectorReport {
+    match status {
+        ConnectorStatusName::Online => ConnectorReport::Online,
+        ConnectorStatusName::Offline => ConnectorReport::Offline,
+        ConnectorStatusName::FaultCleared => ConnectorReport::FaultCleared,
+        ConnectorStatusName::Faulted => ConnectorReport::Faulted { code: fault_code.map_or_else(|| "unknown".to_owned(), |code| code.0) },
     }
 }
 

@@ -157,7 +157,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
                     "If-Match",
                     "Only if the resource still has this `ETag`.",
                     &json!({
-                        "type": "string", "maxLength": 200, "pattern": "^(\\*|(W/)?\"[\\x23-\\x2B\\x2D-\\x7E]+\")$"
+                        "type": "string", "pattern": "^(\\*|(W/)?\"[\\x23-\\x2B\\x2D-\\x7E]+\")$"
                     }),
                 ),
             );

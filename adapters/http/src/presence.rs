@@ -4,7 +4,7 @@
 //! in between is noticed by its first heartbeat, or by people.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use commands::device::ConnectorReport;
@@ -16,12 +16,23 @@ use domain::log::{Actor, EventStore, Filter, Position, StoreError, StoredEvent};
 use domain::time::Timestamp;
 use futures::StreamExt as _;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
 /// Which piles have been heard of.
 #[derive(Debug, Default)]
 pub struct Presence {
     state: Mutex<State>,
+    follower: OnceLock<AbortHandle>,
+}
+
+impl Drop for Presence {
+    /// Nobody is left to follow the log for; the task would hold the store open until the next connector.
+    fn drop(&mut self) {
+        if let Some(follower) = self.follower.get() {
+            follower.abort();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +66,7 @@ impl Presence {
             page.events.into_iter().for_each(|stored| presence.read(stored));
         }
         let following = Arc::downgrade(&presence);
-        tokio::spawn(async move {
+        let follower = tokio::spawn(async move {
             let mut pages = store.subscribe_all(after, filter, 64);
             while let Some(page) = pages.next().await {
                 let Some(presence) = following.upgrade() else { return };
@@ -68,6 +79,8 @@ impl Presence {
                 }
             }
         });
+        // It is set once, here.
+        let _ = presence.follower.set(follower.abort_handle());
         Ok(presence)
     }
 
