@@ -94,6 +94,8 @@ async fn trial_balance(State(api): State<Arc<Api>>, look: Look, Params(params): 
         }
     };
     let as_of = AsOf { business_on: params.as_of, recorded_to, recorded_at };
+    // Sums of today come from the balances by day, sums of a past moment from the journal.
+    look.queries(&api, "balances").await?;
     let balance = look.queries(&api, "journal").await?.trial_balance(look.operator_id(), as_of).await?;
     let accounts = balance.accounts.into_iter().map(|account| AccountBalanceAnswer {
         account: account.account,
@@ -180,6 +182,7 @@ async fn statement(
         cursor: cursor_of(params.cursor.as_deref())?,
         limit: params.limit.unwrap_or_default().0,
     };
+    look.queries(&api, "balances").await?;
     let statement = look.queries(&api, "journal").await?.statement(&query).await?;
     Ok(look.shown(StatementAnswer {
         account: code,
@@ -312,6 +315,9 @@ async fn explain(State(api): State<Arc<Api>>, look: Look, Params(params): Params
         }
         _ => return Err(Problem::new(Kind::InvalidQuery, "give one of session, order_number (27 letters or digits) and entry")),
     };
+    for view in ["sessions", "bills", "payments", "refunds"] {
+        look.queries(&api, view).await?;
+    }
     let explanation = look.queries(&api, "journal").await?.explain(look.operator_id(), &subject).await?;
     let mut explanation = explanation.ok_or_else(|| Problem::not_found("session or entry", &name))?;
     explanation.payments.iter_mut().for_each(|payment| payment.retain(|name, _| !PaymentRow::HIDDEN.contains(&name.as_str())));

@@ -74,6 +74,8 @@ async fn find(State(api): State<Arc<Api>>, look: Look, Params(params): Params<St
         cursor: cursor_of(params.cursor.as_deref())?,
         limit: params.limit.unwrap_or_default().0,
     };
+    // How many connectors are free is the connectors' to say.
+    look.queries(&api, "connectors").await?;
     Ok(look.listed(look.queries(&api, "stations").await?.stations(&search).await?))
 }
 
