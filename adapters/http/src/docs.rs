@@ -177,7 +177,17 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
         );
         add_problems(operation, &[409]);
     }
+    let is_page = operation.get("parameters").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one["name"] == "cursor"));
+    if method == "get" && !is_page && !path.ends_with("/live") {
+        let tags = json!({ "type": "string", "pattern": "^(\\*|(W/)?\"[\\x23-\\x2B\\x2D-\\x7E]+\")$" });
+        add_parameter(operation, header("If-None-Match", "Only if it is not this `ETag` any more.", &tags));
+        operation["responses"]["304"] = json!({ "description": "It still is." });
+    }
     add_answer_headers(operation, method, is_command);
+    if is_page {
+        operation["responses"]["200"]["headers"]["Link"] =
+            json!({ "description": "The next page, `rel=\"next\"`; none on the last.", "schema": { "type": "string" } });
+    }
 }
 
 fn add_answer_headers(operation: &mut Map<String, Value>, method: &str, is_command: bool) {

@@ -27,6 +27,7 @@ use crate::bills::BillAnswer;
 use crate::idempotency::{Nothing, Order};
 use crate::payments::ChannelName;
 use crate::problem::{Kind, Problem, refusal};
+use crate::reading::{Look, Shown};
 use crate::wire::{Kwh, Note, PositiveYuan, Time};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
@@ -318,10 +319,10 @@ async fn estimate(
 #[utoipa::path(get, path = "/v1/sessions/{session_id}/bill", operation_id = "sessionBill", tag = "sessions",
     params(("session_id" = Uuid, Path, description = "Which.")),
     responses((status = 200, description = "Its lines and their sums.", body = BillAnswer)))]
-async fn bill(State(api): State<Arc<Api>>, Id(session_id): Id<SessionId>, asker: Asker) -> Result<Answer<BillAnswer>, Problem> {
-    let session = api.commands.session(&asker.caller, session_id).await?;
+async fn bill(State(api): State<Arc<Api>>, Id(session_id): Id<SessionId>, look: Look) -> Result<Shown, Problem> {
+    let session = api.commands.session(&look.asker.caller, session_id).await?;
     match (session.state.bill(), session.state.terms()) {
-        (Some(bill), Some(terms)) => Ok(Answer::ok(BillAnswer::of(bill, &terms.zone)).revision(session.revision)),
+        (Some(bill), Some(terms)) => Ok(look.shown(BillAnswer::of(bill, &terms.zone))),
         _ => Err(Problem::new(Kind::SessionNotBilled, "the session has not been billed")),
     }
 }

@@ -138,3 +138,23 @@ async fn health_the_document_and_its_page_need_no_key() {
     assert!(page.text.contains("swagger-ui"));
     assert!(!page.text.contains("//unpkg") && !page.text.contains("https://"), "the page must work without internet");
 }
+
+#[tokio::test]
+async fn without_read_models_queries_say_so_and_commands_go_on() {
+    let world = World::new().await;
+    let answered = world.get(Role::App, "/v1/sessions").await;
+    answered.is_problem(503, "read-models-unavailable");
+    assert_eq!(answered.header("retry-after"), "1");
+    assert!(answered.json().get("detail").is_none(), "a 5xx shows nothing of our insides");
+    world.charging().await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_ended_and_its_key_finds_the_outcome_again() {
+    let limits = Limits { request_time_max: std::time::Duration::from_millis(300), ..Limits::default() };
+    let world = World::with(limits).await;
+    let start = |wait: &str| world.start(&json!({"mode": "postpaid"})).header("idempotency-key", "k").header("prefer", wait.to_owned());
+    send(start("wait=5")).await.is_problem(503, "timed-out");
+    let session = world.devices.started().await;
+    assert_eq!(send(start("wait=0")).await.is(202)["session_id"], session.to_string());
+}
