@@ -134,11 +134,14 @@ struct Hot<D> {
     commands: HashSet<CommandId>,
     /// The stream has been read to its end, and everything that was written here since is in the state.
     is_whole: bool,
+    /// An append has been sent of which nobody knows what became: it may land at any time, also after the stream has been read. The next append that is
+    /// answered settles it, because of two with the same expectation one wins.
+    is_doubtful: bool,
 }
 
 impl<D: Decider> Hot<D> {
     fn absent() -> Hot<D> {
-        Hot { state: D::default(), revision: None, commands: HashSet::new(), is_whole: false }
+        Hot { state: D::default(), revision: None, commands: HashSet::new(), is_whole: false, is_doubtful: false }
     }
 
     fn expected(&self) -> Expected {
@@ -234,10 +237,10 @@ impl Ledger {
                 NewEvent::encode(&event.clone().into(), metadata(envelope, EventId::of(envelope.command_id, index), recorded_at))
             });
             // Until its answer is here, nobody knows what the stream holds: the answer may get lost, and the caller may go away.
-            let was_whole = std::mem::take(&mut hot.is_whole);
+            (hot.is_whole, hot.is_doubtful) = (false, true);
             match self.store.append(stream, hot.expected(), new.collect()).await {
                 Ok(appended) => {
-                    hot.is_whole = was_whole;
+                    (hot.is_whole, hot.is_doubtful) = (true, false);
                     let state = std::mem::take(&mut hot.state);
                     hot.state = events.iter().fold(state, D::evolve);
                     hot.revision = Some(appended.revision);
@@ -251,11 +254,13 @@ impl Ledger {
                     });
                 }
                 Err(AppendError::Conflict { .. }) => {
+                    hot.is_doubtful = false;
                     self.catch_up(stream, &mut hot).await?;
                     is_newest = true;
                 }
                 // Its answer was lost when it was done, and it comes again at another time: the stream knows the command, whatever surrounds it now.
                 Err(AppendError::IdReused { .. }) => {
+                    hot.is_doubtful = false;
                     self.catch_up(stream, &mut hot).await?;
                     is_newest = true;
                     if !hot.commands.contains(&envelope.command_id) {
@@ -329,7 +334,7 @@ impl Ledger {
                 hot.commands.insert(recorded.metadata.command_id);
             }
             if is_last {
-                hot.is_whole = true;
+                hot.is_whole = !hot.is_doubtful;
                 return Ok(());
             }
         }

@@ -297,3 +297,20 @@ async fn an_aggregate_that_is_worked_on_stays_in_the_cache() {
     assert_eq!(occupied, 1);
     assert_eq!(ledger.load::<Connector>(&stream()).await.unwrap().state.occupant(), Some(id(7)));
 }
+
+#[tokio::test]
+async fn an_append_that_lands_late_is_not_overlooked_by_the_only_writer() {
+    let store = BreakableStore::new();
+    let ledger = ledger(&store).as_only_writer();
+    ledger.handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    store.next([Fault::Late]);
+    ledger.handle::<Connector>(&stream(), occupy(11), &command(2)).await.unwrap_err();
+    // The stream is read before the append arrives: what was read then is not the newest for ever.
+    assert_eq!(ledger.load::<Connector>(&stream()).await.unwrap().state.occupant(), None);
+    store.land().await;
+    ledger.handle::<Connector>(&stream(), release(11), &command(3)).await.unwrap();
+    assert_eq!(store.types(&stream()).await, [REGISTERED, OCCUPIED, RELEASED]);
+    let reads = store.reads.load(Ordering::SeqCst);
+    ledger.load::<Connector>(&stream()).await.unwrap();
+    assert_eq!(store.reads.load(Ordering::SeqCst), reads, "the doubt is over");
+}

@@ -59,6 +59,8 @@ pub(crate) enum Fault {
     Before,
     /// It is carried out, and its answer is lost.
     LostAnswer,
+    /// Its answer is lost, and it is carried out later: when it is [let go](BreakableStore::land).
+    Late,
     /// It is told that another writer was faster, though there was none.
     Conflict,
 }
@@ -69,6 +71,7 @@ pub(crate) struct BreakableStore {
     pub(crate) inner: memory::MemoryStore,
     faults: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<Fault>>,
+    late: Mutex<Option<(StreamId, Expected, Vec<NewEvent>)>>,
     pub(crate) appends: AtomicUsize,
     pub(crate) reads: AtomicUsize,
 }
@@ -85,6 +88,12 @@ impl BreakableStore {
 
     pub(crate) fn always(&self, fault: Fault) {
         *self.always.lock().unwrap() = Some(fault);
+    }
+
+    /// The append that was late arrives.
+    pub(crate) async fn land(&self) {
+        let (stream, expected, events) = self.late.lock().unwrap().take().unwrap();
+        self.inner.append(&stream, expected, events).await.unwrap();
     }
 
     pub(crate) async fn stream(&self, stream: &StreamId) -> Vec<StoredEvent> {
@@ -114,6 +123,10 @@ impl EventStore for BreakableStore {
             Fault::Before => Err(broken().into()),
             Fault::LostAnswer => {
                 self.inner.append(stream, expected, events).await?;
+                Err(broken().into())
+            }
+            Fault::Late => {
+                *self.late.lock().unwrap() = Some((stream.clone(), expected, events));
                 Err(broken().into())
             }
             Fault::Conflict => Err(AppendError::Conflict { stream: stream.clone(), expected, actual: None }),

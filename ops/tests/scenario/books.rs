@@ -276,6 +276,7 @@ pub(crate) async fn are_in_order(world: &World) -> Books {
     let books = Books::of(&log);
     assert_eq!(books.findings(&log, world.channel.statement().unwrap().balance()), Vec::<String>::new());
     assert_eq!(books.unfinished(), Vec::<String>::new());
+    assert_eq!(*world.devices.late.lock().unwrap(), [], "orders that came after their time");
     books
 }
 

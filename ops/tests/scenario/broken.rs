@@ -47,6 +47,8 @@ pub(crate) struct BrokenStore {
     rates: Rates,
     is_broken: AtomicBool,
     next: Mutex<Option<Fault>>,
+    /// Nothing can be appended to streams of this category.
+    blocked: Mutex<Option<&'static str>>,
     has_threads: bool,
 }
 
@@ -59,6 +61,7 @@ impl BrokenStore {
             rates,
             is_broken: AtomicBool::new(false),
             next: Mutex::default(),
+            blocked: Mutex::default(),
             has_threads: rates.has_threads,
         })
     }
@@ -70,6 +73,11 @@ impl BrokenStore {
     /// The next append fails so.
     pub(crate) fn fail_next(&self, fault: Fault) {
         *self.next.lock().unwrap() = Some(fault);
+    }
+
+    /// Nothing can be appended to the streams of a category until it is unblocked.
+    pub(crate) fn block(&self, category: Option<&'static str>) {
+        *self.blocked.lock().unwrap() = category;
     }
 
     /// Whether that append has not come.
@@ -108,7 +116,8 @@ impl EventStore for BrokenStore {
     async fn append(&self, stream: &StreamId, expected: Expected, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
         self.delay().await;
         let next = self.next.lock().unwrap().take();
-        if next == Some(Fault::Before) || self.happens(self.rates.before) {
+        let is_blocked = *self.blocked.lock().unwrap() == Some(stream.category());
+        if is_blocked || next == Some(Fault::Before) || self.happens(self.rates.before) {
             return Err(unavailable().into());
         }
         let at = stream.clone();
@@ -166,6 +175,8 @@ pub(crate) struct Devices {
     begun: Mutex<Vec<SessionRefs>>,
     stopped: Mutex<HashSet<SessionId>>,
     pub(crate) orders: Mutex<Vec<StartOrder>>,
+    /// Orders that came after their time: there must be none.
+    pub(crate) late: Mutex<Vec<StartOrder>>,
 }
 
 impl Devices {
@@ -178,6 +189,7 @@ impl Devices {
             begun: Mutex::default(),
             stopped: Mutex::default(),
             orders: Mutex::default(),
+            late: Mutex::default(),
         })
     }
 
@@ -207,7 +219,9 @@ impl Devices {
 #[async_trait]
 impl DeviceGateway for Devices {
     async fn start(&self, order: StartOrder) -> Result<(), DeviceError> {
-        assert!(self.clock.now() <= order.expires_at, "an order that has expired must not reach a device");
+        if self.clock.now() > order.expires_at {
+            self.late.lock().unwrap().push(order.clone());
+        }
         self.orders.lock().unwrap().push(order.clone());
         self.answer()?;
         if self.known.lock().unwrap().insert(order.command_id.0) {

@@ -158,6 +158,17 @@ async fn play(trouble: Trouble, seed: u64) -> String {
     crank.turn().await;
     crank.world.edge.refund_wallet(&crank.world.caller(), &ids, user(0), yuan("25")).await.unwrap();
     crank.turn().await;
+    // Closed by hand, and then its record says less: the wallet gets the difference back.
+    let (by_hand, _) = crank.start(2, 1, StartPayment::Wallet { hold: yuan("15") }).await;
+    let started_at = crank.world.now();
+    crank.world.report(by_hand, DeviceFact::Started { meter: crate::world::reading("0", started_at) }).await;
+    crank.turn().await;
+    let (caller, ids, ended_at) = (crank.world.caller(), crank.world.request(), crank.world.now());
+    crank.world.edge.close_session(&caller, &ids, by_hand, "12".parse().unwrap(), ended_at, "silent".into()).await.unwrap();
+    crank.turn().await;
+    crank.world.report(by_hand, DeviceFact::Record { record: record(started_at, ended_at, "7") }).await;
+    crank.turn().await;
+    assert_eq!(crank.world.count("wallet.credited").await, 1);
     // Given up, and heard of again.
     let (silent, _) = crank.start(3, 0, prepaid("30")).await;
     let started_at = crank.world.now();

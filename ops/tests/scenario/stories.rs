@@ -360,3 +360,19 @@ async fn another_operators_things_look_as_if_they_were_not_there() {
     // And a device speaks of its own connector only.
     assert!(not_found(world.edge.device_fact(&world.device(), world.message(), connector(3), session, fact).await.unwrap_err()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_hand_is_not_taken_for_done() {
+    let mut world = calm().await;
+    // One story cannot go on, others can; then the managers stop and keep their place.
+    world.wire.block(Some("payment"));
+    let stuck = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    let other = world.start(connector(3), user(1), StartPayment::Postpaid).await.unwrap();
+    world.settle_down().await;
+    assert!(matches!(world.session(other.session_id).await, Session::Starting { .. }));
+    world.stop_managers().await;
+    world.wire.block(None);
+    world.start_managers().await;
+    world.settle_down().await;
+    assert!(matches!(world.session(stuck.session_id).await, Session::Starting { .. }));
+}
