@@ -247,11 +247,16 @@ async fn what_a_session_still_needs_is_not_refunded_and_what_it_paid_comes_back_
     assert_eq!(refund(&ids, "10").await.unwrap_err(), CommandError::Session(SessionError::NotBilled));
     world.charge(session, "20", 60).await;
     world.settle_down().await;
+    // The same request again is one credit, also while what it gives back is still on its way, and after that.
+    world.wire.block(Some("payment"));
     for _ in 0..2 {
-        // The same request again, also after the money has moved, is one credit.
         refund(&ids, "4").await.unwrap();
         world.settle_down().await;
     }
+    world.wire.block(None);
+    world.settle_down().await;
+    refund(&ids, "4").await.unwrap();
+    world.settle_down().await;
     assert_eq!((bill(&world.session(session).await), paid(&world.session(session).await)), ("20.00".to_owned(), "20.00".to_owned()));
     assert_eq!(world.channel.statement().unwrap().balance(), yuan("20"));
     are_in_order(&world).await;
