@@ -22,6 +22,7 @@ use crate::idempotency::{Nothing, Order};
 use crate::problem::{Kind, Problem};
 use crate::reading::{Listed, Look, Narrow as _, Page, Shown};
 use crate::rows::ConnectorRow;
+use crate::wire::ConnectorNumber;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(register)).routes(routes!(retire))
@@ -88,8 +89,7 @@ async fn one(State(api): State<Arc<Api>>, Id(connector_id): Id<Uuid>, look: Look
 #[serde(deny_unknown_fields)]
 pub struct RegisterConnectorBody {
     /// Its number on the pile, from 1.
-    #[schema(minimum = 1, maximum = 255)]
-    number: u8,
+    number: ConnectorNumber,
 }
 
 /// A connector as the command left it.
@@ -151,7 +151,7 @@ async fn register(
     api.commands.owned("pile", &pile, asker.operator_id()).await?;
     precondition.check(api.commands.ledger.load::<Pile>(&pile).await.map_err(CommandError::from)?.revision)?;
     let connector_id: ConnectorId = ids.id("connector");
-    let done = api.commands.register_connector(&asker.caller, &ids, connector_id, pile_id, body.number).await?;
+    let done = api.commands.register_connector(&asker.caller, &ids, connector_id, pile_id, body.number.0).await?;
     Ok(Answer::created(&format!("/v1/connectors/{connector_id}"), answer(&done)?).revision(done.revision).position(done.position))
 }
 

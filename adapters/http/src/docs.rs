@@ -157,7 +157,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
                     "If-Match",
                     "Only if the resource still has this `ETag`.",
                     &json!({
-                        "type": "string", "pattern": "^(\\*|(W/)?\"[\\x23-\\x2B\\x2D-\\x7E]+\")$"
+                        "type": "string", "minLength": 1, "pattern": "^(\\*|(W/)?\"[\\x23-\\x2B\\x2D-\\x7E]+\")$"
                     }),
                 ),
             );
@@ -179,8 +179,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     }
     let is_page = operation.get("parameters").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one["name"] == "cursor"));
     if method == "get" && !is_page && !path.ends_with("/live") {
-        let tags = json!({ "type": "string", "pattern": "^(\\*|(W/)?\"[\\x23-\\x2B\\x2D-\\x7E]+\")$" });
-        add_parameter(operation, header("If-None-Match", "Only if it is not this `ETag` any more.", &tags));
+        add_parameter(operation, header("If-None-Match", "Only if it is not this `ETag` any more.", &json!({ "type": "string" })));
         operation["responses"]["304"] = json!({ "description": "It still is." });
     }
     add_answer_headers(operation, method, is_command);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::problem::{Kind, Problem};
-use crate::wire::{Kwh, PercentText, Yuan, YuanPerKwh, YuanPerMinute};
+use crate::wire::{Kwh, PercentText, Weekday, WholeMinutes, Yuan, YuanPerKwh, YuanPerMinute};
 
 /// Elements with restrictions: the first that fits a moment prices it. The last has no restrictions, so that every moment has a price.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -43,7 +43,7 @@ pub struct RestrictionsBody {
     /// On these weekdays, 1 (Monday) to 7; on all, when empty.
     #[serde(default)]
     #[schema(max_items = 7)]
-    weekdays: Vec<u8>,
+    weekdays: Vec<Weekday>,
     /// From this date on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
@@ -91,8 +91,7 @@ pub struct IdleFeeBody {
     /// A minute.
     price_yuan_per_minute: YuanPerMinute,
     /// After so many minutes.
-    #[schema(maximum = 100_000)]
-    grace_minutes: u32,
+    grace_minutes: WholeMinutes,
     /// Never more than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     most_yuan: Option<Yuan>,
@@ -119,7 +118,7 @@ impl TermsBody {
         let elements = self.elements.into_iter().map(ElementBody::read).collect::<Result<_, _>>()?;
         let idle = self.idle.map(|idle| IdleFee {
             price: idle.price_yuan_per_minute.0,
-            grace_minutes: idle.grace_minutes,
+            grace_minutes: idle.grace_minutes.0,
             most: idle.most_yuan.map(|most| most.0),
         });
         let TaxBody { energy_percent, service_percent, idle_percent } = self.tax;
@@ -133,7 +132,7 @@ impl TermsBody {
             elements: terms.elements.iter().map(ElementBody::of).collect(),
             idle: terms.idle.map(|idle| IdleFeeBody {
                 price_yuan_per_minute: YuanPerMinute(idle.price),
-                grace_minutes: idle.grace_minutes,
+                grace_minutes: WholeMinutes(idle.grace_minutes),
                 most_yuan: idle.most.map(Yuan),
             }),
             tax: TaxBody {
@@ -156,7 +155,7 @@ impl ElementBody {
             }
         };
         let restrictions = Restrictions {
-            weekdays,
+            weekdays: weekdays.into_iter().map(|day| day.0).collect(),
             dates,
             energy_from: energy_from_kwh.map(|energy| energy.0),
             energy_below: energy_below_kwh.map(|energy| energy.0),
@@ -172,7 +171,7 @@ impl ElementBody {
         let Restrictions { weekdays, dates, energy_from, energy_below } = &element.restrictions;
         ElementBody {
             restrictions: RestrictionsBody {
-                weekdays: weekdays.clone(),
+                weekdays: weekdays.iter().copied().map(Weekday).collect(),
                 first_on: dates.map(|dates| dates.first),
                 last_on: dates.map(|dates| dates.last),
                 energy_from_kwh: energy_from.map(Kwh),

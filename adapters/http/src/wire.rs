@@ -127,6 +127,46 @@ fn string(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description.trim()))
 }
 
+macro_rules! wholes {
+    ($($(#[doc = $doc:literal])* $name:ident($inner:ty) $least:literal to $most:literal;)*) => {$(
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        pub struct $name(pub $inner);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                let number = serde_json::Number::deserialize(deserializer)?;
+                // JSON knows one kind of number: 3.0 is 3.
+                let text = number.to_string();
+                let whole = text.strip_suffix(".0").unwrap_or(&text).parse::<$inner>().ok();
+                let unfit = || D::Error::custom(concat!("it is a whole number from ", $least, " to ", $most));
+                whole.filter(|whole| ($least..=$most).contains(whole)).map($name).ok_or_else(unfit)
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new()
+                    .schema_type(Type::Integer)
+                    .minimum(Some($least))
+                    .maximum(Some($most))
+                    .description(Some(concat!($($doc),*).trim()))
+                    .into()
+            }
+        }
+        impl ToSchema for $name {}
+    )*};
+}
+
+wholes! {
+    /// 1 (Monday) to 7.
+    Weekday(u8) 1 to 7;
+    /// A connector's number on its pile.
+    ConnectorNumber(u8) 1 to 255;
+    /// Minutes.
+    WholeMinutes(u32) 0 to 100_000;
+}
+
 /// An instant: RFC 3339 with an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub Timestamp);
@@ -329,6 +369,15 @@ mod tests {
     #[test]
     fn an_amount_as_a_json_number_is_refused() {
         assert!(serde_json::from_str::<PositiveYuan>("12.5").unwrap_err().to_string().contains("decimal text"));
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_zero_after_the_point() {
+        let read = |text: &str| serde_json::from_str::<Weekday>(text).ok().map(|day| day.0);
+        assert_eq!(
+            (read("7"), read("7.0"), read("0"), read("8"), read("1.5"), read("-1"), read("\"1\"")),
+            (Some(7), Some(7), None, None, None, None, None)
+        );
     }
 
     #[test]
