@@ -27,6 +27,9 @@ pub(crate) struct Rates {
     pub(crate) read: u32,
     /// Every call takes up to this long, so that tasks come between each other.
     pub(crate) delay_ms_max: u64,
+    /// Clients, devices and managers share one ledger that does not read again what it has in memory, as the binary does on the embedded engine. A crash of the
+    /// managers then leaves the ledger as it is, in the middle of an append.
+    pub(crate) is_only_writer: bool,
     /// The engine works on threads of its own.
     pub(crate) has_threads: bool,
 }
@@ -68,6 +71,10 @@ impl BrokenStore {
 
     pub(crate) fn set_broken(&self, is_broken: bool) {
         self.is_broken.store(is_broken, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_only_writer(&self) -> bool {
+        self.rates.is_only_writer
     }
 
     /// The next append fails so.

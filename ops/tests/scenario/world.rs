@@ -138,8 +138,11 @@ impl World {
         world
     }
 
-    /// A process with caches of its own, cold.
+    /// A process with caches of its own, cold; where there is only one process, that one.
     pub(crate) fn process(&self) -> Arc<Commands> {
+        if self.wire.is_only_writer() {
+            return Arc::clone(&self.edge);
+        }
         process(&self.wire, &self.clock, &self.ids, &self.channel, &self.devices)
     }
 
@@ -323,6 +326,7 @@ fn process(
     devices: &Arc<Devices>,
 ) -> Arc<Commands> {
     let ledger = Ledger::new(Arc::clone(wire) as _, Arc::clone(clock) as _, Arc::clone(ids) as _, 64);
+    let ledger = if wire.is_only_writer() { ledger.as_only_writer() } else { ledger };
     Arc::new(Commands {
         ledger: Arc::new(ledger),
         channels: vec![Arc::clone(channel) as _],
