@@ -213,7 +213,7 @@ fn memory_peak_kib() -> u64 {
 }
 
 fn millis(time: Duration) -> f64 {
-    hundredths(time.as_secs_f64() * 10.0) * 100.0
+    hundredths(time.as_secs_f64() * 1e3)
 }
 
 fn hundredths(value: f64) -> f64 {
