@@ -285,7 +285,13 @@ impl Projector {
                 error,
                 event: serde_json::Value::Null,
             };
+            // Written down, so that whoever asks from another process hears of it too.
+            self.store.note_halt(build, Some(&halt)).await?;
             return Err(Trouble::Halted(Box::new(halt)));
+        }
+        // An event that cannot be applied stands behind the checkpoint; what was noted at the checkpoint was another ledger, and is over.
+        if build.halt.as_ref().is_some_and(|halt| halt.position <= build.position) {
+            self.store.note_halt(build, None).await?;
         }
         Ok(())
     }

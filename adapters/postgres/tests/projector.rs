@@ -272,5 +272,9 @@ fn a_view_of_another_ledger_is_not_written_on() {
         assert!(status.error.unwrap().contains("another"), "says why");
         runner.stop().await;
         assert_eq!(database.number("SELECT count(*) FROM read.sessions").await, 1);
+        let noted = "SELECT count(*) FROM build.registry WHERE halt IS NOT NULL";
+        assert_eq!(database.number(noted).await, 1, "whoever asks from another process hears of it");
+        ours.catch_up(&read_models, sessions()).await;
+        assert_eq!(database.number(noted).await, 0, "with its own ledger it goes on");
     });
 }
