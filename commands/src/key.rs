@@ -6,14 +6,13 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use domain::event::Event;
 use domain::ids::{ApiKeyId, OperatorId};
 use domain::key::{Key, KeyCommand, KeyError, KeyEvent, Role};
-use domain::log::{EventStore, Filter, Position, Recorded, StoreError, StreamId};
-use futures::StreamExt as _;
+use domain::log::{EventStore, Filter, Recorded, StoreError, StreamId};
 use sha2::{Digest as _, Sha256};
-use tokio::task::AbortHandle;
 use tracing::error;
 
 use crate::Commands;
 use crate::error::CommandError;
+use crate::following::{Following, follow};
 use crate::handle::Done;
 use crate::request::{Caller, RequestIds};
 
@@ -79,16 +78,7 @@ impl Commands {
 #[derive(Debug, Default)]
 pub struct KeyDirectory {
     by_digest: RwLock<HashMap<String, Principal>>,
-    follower: OnceLock<AbortHandle>,
-}
-
-impl Drop for KeyDirectory {
-    /// Nobody is left to follow the log for; the task would hold the store open until the next key.
-    fn drop(&mut self) {
-        if let Some(follower) = self.follower.get() {
-            follower.abort();
-        }
-    }
+    follower: OnceLock<Following>,
 }
 
 impl KeyDirectory {
@@ -98,32 +88,9 @@ impl KeyDirectory {
     /// When the log cannot be read.
     pub async fn follow(store: Arc<dyn EventStore>) -> Result<Arc<KeyDirectory>, StoreError> {
         let directory = Arc::new(KeyDirectory::default());
-        let filter = Filter::types(["key.created", "key.revoked"]);
-        let mut after = Position(0);
-        loop {
-            let page = store.read_all(after, &filter, 512).await?;
-            if page.scanned_to <= after {
-                break;
-            }
-            after = page.scanned_to;
-            page.events.into_iter().for_each(|stored| directory.read(stored));
-        }
-        let following = Arc::downgrade(&directory);
-        let follower = tokio::spawn(async move {
-            let mut pages = store.subscribe_all(after, filter, 64);
-            while let Some(page) = pages.next().await {
-                let Some(directory) = following.upgrade() else { return };
-                match page {
-                    Ok(page) => page.events.into_iter().for_each(|stored| directory.read(stored)),
-                    Err(error) => {
-                        error!(%error, "keys are not followed at the moment");
-                        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                    }
-                }
-            }
-        });
+        let following = follow(store, Filter::types(["key.created", "key.revoked"]), "keys", &directory, KeyDirectory::read).await?;
         // It is set once, here.
-        let _ = directory.follower.set(follower.abort_handle());
+        let _ = directory.follower.set(following);
         Ok(directory)
     }
 

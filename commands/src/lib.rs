@@ -8,6 +8,7 @@
 //! | [`session`], [`device`] | starting and stopping; what devices report |
 //! | [`payment`] | paying, refunding, what channels report |
 //! | [`estate`], [`tariff`], [`operator`], [`user`], [`key`] | what has to be there first |
+//! | [`following`] | small folds in memory that follow the log |
 //! | [`process`] | process managers and their runner |
 //! | [`error`] | why a request was not done |
 
@@ -16,6 +17,7 @@
 pub mod device;
 pub mod error;
 pub mod estate;
+pub mod following;
 pub mod handle;
 pub mod key;
 pub mod operator;

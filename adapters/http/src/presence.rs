@@ -8,31 +8,21 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use commands::device::ConnectorReport;
+use commands::following::{Following, follow};
 use commands::{Caller, CommandError, Commands};
 use domain::connector::ConnectorEvent;
 use domain::event::Event;
 use domain::ids::{CommandId, ConnectorId, OperatorId, PileId};
 use domain::log::{Actor, EventStore, Filter, Position, StoreError, StoredEvent};
 use domain::time::Timestamp;
-use futures::StreamExt as _;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
 /// Which piles have been heard of.
 #[derive(Debug, Default)]
 pub struct Presence {
     state: Mutex<State>,
-    follower: OnceLock<AbortHandle>,
-}
-
-impl Drop for Presence {
-    /// Nobody is left to follow the log for; the task would hold the store open until the next connector.
-    fn drop(&mut self) {
-        if let Some(follower) = self.follower.get() {
-            follower.abort();
-        }
-    }
+    follower: OnceLock<Following>,
 }
 
 #[derive(Debug, Default)]
@@ -55,32 +45,9 @@ impl Presence {
     /// When the log cannot be read.
     pub async fn follow(store: Arc<dyn EventStore>) -> Result<Arc<Presence>, StoreError> {
         let presence = Arc::new(Presence::default());
-        let filter = Filter::types(["connector.registered"]);
-        let mut after = Position(0);
-        loop {
-            let page = store.read_all(after, &filter, 512).await?;
-            if page.scanned_to <= after {
-                break;
-            }
-            after = page.scanned_to;
-            page.events.into_iter().for_each(|stored| presence.read(stored));
-        }
-        let following = Arc::downgrade(&presence);
-        let follower = tokio::spawn(async move {
-            let mut pages = store.subscribe_all(after, filter, 64);
-            while let Some(page) = pages.next().await {
-                let Some(presence) = following.upgrade() else { return };
-                match page {
-                    Ok(page) => page.events.into_iter().for_each(|stored| presence.read(stored)),
-                    Err(error) => {
-                        error!(%error, "new connectors are not followed at the moment");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                }
-            }
-        });
+        let following = follow(store, Filter::types(["connector.registered"]), "connectors", &presence, Presence::read).await?;
         // It is set once, here.
-        let _ = presence.follower.set(follower.abort_handle());
+        let _ = presence.follower.set(following);
         Ok(presence)
     }
 
