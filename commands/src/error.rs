@@ -12,6 +12,7 @@ use domain::operator::OperatorError;
 use domain::payment::PaymentError;
 use domain::pile::PileError;
 use domain::pricing::PricingError;
+use domain::projection::ProjectionError;
 use domain::request::RequestError;
 use domain::session::SessionError;
 use domain::station::StationError;
@@ -50,6 +51,8 @@ pub enum CommandError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Request(#[from] RequestError),
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
     #[error(transparent)]
     Pricing(#[from] PricingError),
     #[error(transparent)]
@@ -135,6 +138,7 @@ impl CommandError {
             | CommandError::User(_)
             | CommandError::Key(_)
             | CommandError::Request(_)
+            | CommandError::Projection(_)
             | CommandError::Pricing(_)
             | CommandError::SubjectKey(SubjectKeyError::Taken { .. })
             | CommandError::Device(_)

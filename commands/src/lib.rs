@@ -8,6 +8,7 @@
 //! | [`session`], [`device`] | starting and stopping; what devices report |
 //! | [`payment`] | paying, refunding, what channels report |
 //! | [`estate`], [`tariff`], [`operator`], [`user`], [`key`] | what has to be there first |
+//! | [`projection`] | what people decide about a projection |
 //! | [`following`] | small folds in memory that follow the log |
 //! | [`process`] | process managers and their runner |
 //! | [`error`] | why a request was not done |
@@ -24,6 +25,7 @@ pub mod operator;
 pub mod payment;
 pub mod port;
 pub mod process;
+pub mod projection;
 pub mod request;
 pub mod seal;
 pub mod session;

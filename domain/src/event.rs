@@ -14,6 +14,7 @@ use crate::operator::OperatorEvent;
 use crate::payment::PaymentEvent;
 use crate::pile::PileEvent;
 use crate::process::ProcessEvent;
+use crate::projection::ProjectionEvent;
 use crate::request::RequestEvent;
 use crate::session::SessionEvent;
 use crate::station::StationEvent;
@@ -81,6 +82,7 @@ events! {
     "journal" Journal(JournalEvent),
     "request" Request(RequestEvent),
     "process" Process(ProcessEvent),
+    "projection" Projection(ProjectionEvent),
 }
 
 /// Why stored bytes are not an event.

@@ -13,6 +13,7 @@
 //! | [`journal`], [`audit`] | event → balanced entries; the books summed again from the raw log |
 //! | [`operator`], [`user`], [`key`] | tenants, drivers, API keys |
 //! | [`request`], [`process`] | client idempotency keys, process managers' progress |
+//! | [`projection`] | what people decided about a projection |
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -29,6 +30,7 @@ pub mod payment;
 pub mod pile;
 pub mod pricing;
 pub mod process;
+pub mod projection;
 pub mod request;
 pub mod sealed;
 pub mod session;

@@ -46,6 +46,7 @@ impl StreamId {
         journal(OperatorId) "journal";
         request(&str) "request";
         process(&str) "process";
+        projection(&str) "projection";
     }
 
     /// The whole name.

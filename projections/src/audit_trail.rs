@@ -82,6 +82,8 @@ impl Journal for AuditTrail {
         "pile.changed",
         "pile.registered",
         "pile.retired",
+        "projection.event_quarantined",
+        "projection.swap_approved",
         "session.abandoned",
         "session.authorised",
         "session.bill_corrected",

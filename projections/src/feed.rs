@@ -12,6 +12,7 @@ use domain::log::{EventStore, EventType, Filter, Position, Recorded, StoreError,
 use domain::time::Timestamp;
 
 use crate::context::Context;
+use crate::quarantine::Quarantined;
 
 /// How many decoded events the feed keeps while projections catch up: some 100 MB. Who falls behind further decodes for itself.
 const CACHED_EVENTS_MAX: usize = 32_768;
@@ -69,6 +70,7 @@ pub struct Feed {
     page_events: usize,
     cache: Mutex<VecDeque<Arc<Page>>>,
     reader: tokio::sync::Mutex<Reader>,
+    decisions: tokio::sync::Mutex<Decisions>,
 }
 
 #[derive(Default)]
@@ -77,11 +79,24 @@ struct Reader {
     context_to: Position,
 }
 
+/// Every decision to step over an event, read so far.
+#[derive(Default)]
+struct Decisions {
+    quarantined: Arc<Quarantined>,
+    read_to: Position,
+}
+
 impl Feed {
     /// A feed that reads pages of at most this many events.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, page_events: usize) -> Feed {
-        Feed { store, page_events, cache: Mutex::default(), reader: tokio::sync::Mutex::default() }
+        Feed {
+            store,
+            page_events,
+            cache: Mutex::default(),
+            reader: tokio::sync::Mutex::default(),
+            decisions: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The log that it reads.
@@ -116,6 +131,18 @@ impl Feed {
         let page = Arc::new(Page { after: position, scanned_to: read.scanned_to, entries, context: reader.context.clone() });
         self.keep(Some(page.clone()), CACHED_EVENTS_MAX);
         Ok(Some(page))
+    }
+
+    /// Every decision that the log holds now, wherever it stands.
+    ///
+    /// # Errors
+    /// When the log, or a decision in it, cannot be read.
+    pub async fn quarantined(&self) -> Result<Arc<Quarantined>, StoreError> {
+        let mut decisions = self.decisions.lock().await;
+        let Decisions { quarantined, read_to } = &mut *decisions;
+        // Should reading end early, what was taken in is taken in once more: a repetition changes nothing.
+        *read_to = Arc::make_mut(quarantined).read_on(&*self.store, *read_to).await?;
+        Ok(quarantined.clone())
     }
 
     /// Returns once there may be an event after a position.

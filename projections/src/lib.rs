@@ -7,6 +7,7 @@
 //! | [`port`] | the database of the read models, and the way builds are written |
 //! | [`geo`] | coordinates for distances |
 //! | [`query`] | the port of those who read |
+//! | [`quarantine`] | which events a projection steps over, by an operator's decision |
 //! | [`runner`], [`feed`] | one reader of the log, a task for each projection |
 //!
 //! Adding one is a file and a line in [`all`]: docs/howto/add-a-projection.md.
@@ -19,6 +20,7 @@ pub mod fold;
 pub mod geo;
 pub mod port;
 mod projector;
+pub mod quarantine;
 pub mod query;
 pub mod runner;
 mod stretch;

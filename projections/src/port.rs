@@ -43,6 +43,17 @@ impl Counted {
     }
 }
 
+impl std::ops::Add for Counted {
+    type Output = Counted;
+    fn add(self, more: Counted) -> Counted {
+        Counted {
+            applied: self.applied + more.applied,
+            ignored: self.ignored + more.ignored,
+            quarantined: self.quarantined + more.quarantined,
+        }
+    }
+}
+
 /// An event that a projection cannot apply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Halt {

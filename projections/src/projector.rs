@@ -2,7 +2,6 @@
 //!
 //! It stops alone on an event it cannot apply, and waits for ever on a database or a log that is down. It never skips.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,8 @@ use domain::log::{Filter, Position, StoreError};
 
 use crate::feed::Feed;
 use crate::fold::{Definition, Folded, Moment, Projection};
-use crate::port::{Batch, Build, BuildState, Counted, Halt, ReadStore, ReadStoreError};
+use crate::port::{Batch, Build, BuildState, Halt, ReadStore, ReadStoreError};
+use crate::quarantine::{Fate, Sorting};
 use crate::runner::{Progress, State};
 use crate::stretch::{Stretch, halt_at, outcome};
 
@@ -120,9 +120,10 @@ impl Projector {
     /// Follows the log until it is told to stop.
     async fn follow(&mut self) -> Result<(), Trouble> {
         let definition = self.projection.definition();
-        let handles: Arc<HashSet<&'static str>> = Arc::new(definition.handles.iter().copied().collect());
         let mut build = self.store.open(&definition).await?;
         self.check_ledger(&build).await?;
+        // Decisions stand behind their events: all of them are known before anything is folded.
+        let mut sorting = Arc::new(Sorting::new(&definition, self.feed.quarantined().await?));
         self.progress.send_modify(|progress| progress.opened(&build));
         let total = build.counted.total();
         self.looked_at = Some(self.looked_at.map_or(total, |at| at.min(total)));
@@ -139,7 +140,7 @@ impl Projector {
                 continue;
             };
             let began = Instant::now();
-            let (batch, halt) = self.fold(&definition, &build, &stretch, &handles).await?;
+            let (batch, halt) = self.fold(&definition, &build, &stretch, &sorting).await?;
             let (changes_nothing, events) = (batch.counted.applied == 0 && halt.is_none(), batch.counted.total());
             let recorded_at =
                 stretch.entries().take_while(|(entry, _)| entry.position <= batch.to).last().map(|(entry, _)| entry.recorded_at);
@@ -149,25 +150,31 @@ impl Projector {
                 idle = Some(batch);
                 continue;
             }
-            match self.write(&definition, &mut build, Some(batch)).await {
-                Ok(()) => idle = None,
+            let halt = match self.write(&definition, &mut build, Some(batch)).await {
+                Ok(()) => {
+                    idle = None;
+                    events_max = (events_max * 2).min(self.batch_events_max);
+                    self.progress.send_modify(|progress| progress.reached(build.position, build.counted, events, recorded_at, began));
+                    halt
+                }
                 // The database names no event: one at a time, until the one that it refuses is found.
                 Err(Trouble::Database(ReadStoreError::Refused { .. })) if events > 1 => {
                     events_max = 1;
                     continue;
                 }
-                Err(Trouble::Database(ReadStoreError::Refused { reason })) => {
-                    let halt = stretch.entries().next().map(|(entry, _)| halt_at(entry, &reason));
-                    return Err(self.halt(&build, halt, ReadStoreError::Refused { reason }).await);
-                }
+                Err(Trouble::Database(ReadStoreError::Refused { reason })) => match stretch.entries().next() {
+                    Some((entry, _)) => Some(halt_at(entry, &reason)),
+                    None => return Err(ReadStoreError::Refused { reason }.into()),
+                },
                 Err(trouble) => return Err(trouble),
+            };
+            let Some(halt) = halt else { continue };
+            // It may have been decided since this began, through another process that had met the event before.
+            let quarantined = self.feed.quarantined().await?;
+            if !quarantined.contains(definition.name, halt.event_id) {
+                return Err(self.halt(&build, halt).await);
             }
-            events_max = (events_max * 2).min(self.batch_events_max);
-            self.progress.send_modify(|progress| progress.reached(build.position, build.counted, events, recorded_at, began));
-            if let Some(halt) = halt {
-                let error = ReadStoreError::Refused { reason: halt.error.clone() };
-                return Err(self.halt(&build, Some(halt), error).await);
-            }
+            sorting = Arc::new(Sorting::new(&definition, quarantined));
         }
     }
 
@@ -238,29 +245,29 @@ impl Projector {
         definition: &Definition,
         build: &Build,
         stretch: &Stretch,
-        handles: &Arc<HashSet<&'static str>>,
+        sorting: &Arc<Sorting>,
     ) -> Result<(Batch, Option<Halt>), Trouble> {
-        if !stretch.entries().any(|(entry, _)| handles.contains(entry.event_type.as_str())) {
-            return Ok(outcome(stretch, handles, Folded::default()));
+        if !stretch.entries().any(|(entry, _)| sorting.fate(entry.event_type.as_str(), entry.event_id) == Fate::Handled) {
+            return Ok(outcome(stretch, sorting, Folded::default()));
         }
-        let keys = self.work(stretch, handles, |projection, moments| projection.keys(moments)).await?;
+        let keys = self.work(stretch, sorting, |projection, moments| projection.keys(moments)).await?;
         let rows = if keys.is_empty() { Vec::new() } else { self.store.load(definition, build, &keys).await? };
-        let folded = self.work(stretch, handles, move |projection, moments| projection.fold(rows, moments)).await?;
-        Ok(outcome(stretch, handles, folded))
+        let folded = self.work(stretch, sorting, move |projection, moments| projection.fold(rows, moments)).await?;
+        Ok(outcome(stretch, sorting, folded))
     }
 
     /// Folding is pure work; large stretches leave the runtime's threads free.
     async fn work<T: Send + 'static>(
         &self,
         stretch: &Stretch,
-        handles: &Arc<HashSet<&'static str>>,
+        sorting: &Arc<Sorting>,
         work: impl FnOnce(&dyn Projection, &[Moment<'_>]) -> T + Send + 'static,
     ) -> Result<T, Trouble> {
         if stretch.entries().nth(FEW_EVENTS).is_none() {
-            return Ok(work(&*self.projection, &stretch.moments(handles)));
+            return Ok(work(&*self.projection, &stretch.moments(sorting)));
         }
-        let (projection, stretch, handles) = (self.projection.clone(), stretch.clone(), handles.clone());
-        tokio::task::spawn_blocking(move || work(&*projection, &stretch.moments(&handles)))
+        let (projection, stretch, sorting) = (self.projection.clone(), stretch.clone(), sorting.clone());
+        tokio::task::spawn_blocking(move || work(&*projection, &stretch.moments(&sorting)))
             .await
             .map_err(|error| Trouble::Log(StoreError::Unavailable { reason: error.to_string() }))
     }
@@ -296,8 +303,7 @@ impl Projector {
         Ok(())
     }
 
-    async fn halt(&self, build: &Build, halt: Option<Halt>, error: ReadStoreError) -> Trouble {
-        let Some(halt) = halt else { return Trouble::Database(error) };
+    async fn halt(&self, build: &Build, halt: Halt) -> Trouble {
         match self.store.note_halt(build, Some(&halt)).await {
             Ok(()) => Trouble::Halted(Box::new(halt)),
             // Not written down is not visible to everybody: try again, and come back here.
@@ -308,21 +314,13 @@ impl Projector {
 
 /// A build after a batch.
 fn after(build: &Build, batch: &Batch) -> Build {
-    let counted = Counted {
-        applied: build.counted.applied + batch.counted.applied,
-        ignored: build.counted.ignored + batch.counted.ignored,
-        quarantined: build.counted.quarantined + batch.counted.quarantined,
-    };
+    let counted = build.counted + batch.counted;
     Build { position: batch.to, last_event: batch.last_event.or(build.last_event), counted, ..build.clone() }
 }
 
 /// A batch together with the events before it that changed nothing.
 fn after_idle(idle: Option<&Batch>, batch: Batch) -> Batch {
     let Some(idle) = idle else { return batch };
-    let counted = Counted {
-        applied: batch.counted.applied,
-        ignored: idle.counted.ignored + batch.counted.ignored,
-        quarantined: batch.counted.quarantined,
-    };
+    let counted = idle.counted + batch.counted;
     Batch { from: idle.from, last_event: batch.last_event.or(idle.last_event), counted, ..batch }
 }

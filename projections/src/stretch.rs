@@ -1,6 +1,5 @@
 //! Part of the log, as a projector folds it at once, and what comes of it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use domain::log::Position;
@@ -8,6 +7,7 @@ use domain::log::Position;
 use crate::feed::{Entry, Page};
 use crate::fold::{Folded, Moment, ProjectionError};
 use crate::port::{Batch, Counted, Halt};
+use crate::quarantine::{Fate, Sorting};
 
 /// Part of the log, as it is folded at once. Pages may overlap, because each reader asks from where it stands: of each, only what comes after the
 /// one before it counts.
@@ -26,9 +26,9 @@ impl Stretch {
         all.take(self.events_max)
     }
 
-    /// Its events of these types, up to the first that cannot be read.
-    pub(crate) fn moments(&self, handles: &HashSet<&str>) -> Vec<Moment<'_>> {
-        let handled = self.entries().filter(|(entry, _)| handles.contains(entry.event_type.as_str()));
+    /// Its events that are to be applied, up to the first that cannot be read.
+    pub(crate) fn moments(&self, sorting: &Sorting) -> Vec<Moment<'_>> {
+        let handled = self.entries().filter(|(entry, _)| sorting.fate(entry.event_type.as_str(), entry.event_id) == Fate::Handled);
         // What cannot be decoded ends the stretch: `outcome` finds it in its place.
         handled
             .map_while(|(entry, page)| {
@@ -62,20 +62,21 @@ pub(crate) fn halt_at(entry: &Entry, error: &str) -> Halt {
 }
 
 /// What to write, and where it ends: at the end of the stretch, or before the event that could not be applied.
-pub(crate) fn outcome(stretch: &Stretch, handles: &HashSet<&'static str>, folded: Folded) -> (Batch, Option<Halt>) {
+pub(crate) fn outcome(stretch: &Stretch, sorting: &Sorting, folded: Folded) -> (Batch, Option<Halt>) {
     let mut batch =
         Batch { from: stretch.after, to: stretch.after, last_event: None, changes: folded.changes, counted: Counted::default() };
     let applied = folded.applied as u64;
     let mut stopped = folded.stopped;
     for (entry, _) in stretch.entries() {
-        if !handles.contains(entry.event_type.as_str()) {
-            batch.counted.ignored += 1;
-        } else if batch.counted.applied < applied {
-            batch.counted.applied += 1;
-        } else {
-            let error = stopped.take().or_else(|| entry.recorded.as_ref().err().map(|error| ProjectionError::Decode(error.clone())));
-            let error = error.map_or_else(|| "the fold ended early".to_owned(), |error| describe(&error));
-            return (batch, Some(halt_at(entry, &error)));
+        match sorting.fate(entry.event_type.as_str(), entry.event_id) {
+            Fate::Ignored => batch.counted.ignored += 1,
+            Fate::Quarantined => batch.counted.quarantined += 1,
+            Fate::Handled if batch.counted.applied < applied => batch.counted.applied += 1,
+            Fate::Handled => {
+                let error = stopped.take().or_else(|| entry.recorded.as_ref().err().map(|error| ProjectionError::Decode(error.clone())));
+                let error = error.map_or_else(|| "the fold ended early".to_owned(), |error| describe(&error));
+                return (batch, Some(halt_at(entry, &error)));
+            }
         }
         batch.to = entry.position;
         batch.last_event = Some(entry.event_id);

@@ -14,6 +14,7 @@ use domain::operator::OperatorError;
 use domain::payment::PaymentError;
 use domain::pile::PileError;
 use domain::pricing::PricingError;
+use domain::projection::ProjectionError;
 use domain::request::RequestError;
 use domain::session::{RefusalReason, SessionError};
 use domain::station::StationError;
@@ -144,6 +145,7 @@ impl From<CommandError> for Problem {
             CommandError::Journal(JournalError::UnknownRules(_)) => Kind::RulesInvalid,
             CommandError::Journal(JournalError::NotNewer { .. }) => Kind::RulesNotNewer,
             CommandError::Request(RequestError::KeyReused) => Kind::IdempotencyKeyReused,
+            CommandError::Projection(ProjectionError::Text(_)) => Kind::TextInvalid,
             CommandError::Pricing(error) => pricing(error),
             CommandError::SubjectKey(SubjectKeyError::Taken { .. }) => Kind::PhoneTaken,
             CommandError::SubjectKey(SubjectKeyError::Unavailable { .. }) => Kind::StoreUnavailable,

@@ -40,7 +40,8 @@ pub fn postings(recorded: &Recorded<Event>, rules: RulesVersion) -> Result<Optio
         | Event::Key(_)
         | Event::Journal(_)
         | Event::Request(_)
-        | Event::Process(_) => None,
+        | Event::Process(_)
+        | Event::Projection(_) => None,
     };
     let Some((kind, mut postings)) = draft else { return Ok(None) };
     // A free session, a rate of nothing: what does not move is not posted.

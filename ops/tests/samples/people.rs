@@ -6,6 +6,7 @@ use domain::key::{KeyEvent, Role};
 use domain::log::Position;
 use domain::operator::{BookingMode, OperatorEvent};
 use domain::process::ProcessEvent;
+use domain::projection::ProjectionEvent;
 use domain::request::RequestEvent;
 use domain::sealed::{LookupHash, Sealed};
 use domain::testing::id;
@@ -17,7 +18,8 @@ pub fn all() -> Vec<Event> {
     let users = users().into_iter().map(Event::from);
     let operators = operators().into_iter().map(Event::from);
     let keys = keys().into_iter().map(Event::from);
-    users.chain(operators).chain(keys).chain(books()).collect()
+    let projections = projections().into_iter().map(Event::from);
+    users.chain(operators).chain(keys).chain(books()).chain(projections).collect()
 }
 
 fn users() -> Vec<UserEvent> {
@@ -61,5 +63,22 @@ fn books() -> Vec<Event> {
         JournalEvent::RulesAdopted { operator_id: who::operator(), rules_version: 1 }.into(),
         RequestEvent::Accepted { body_sha256, seed: id(0x0190_0000_0000_7000_8000_0000_0000_000b) }.into(),
         ProcessEvent::Advanced { process: "settle".to_owned(), position: Position(20_142) }.into(),
+    ]
+}
+
+fn projections() -> Vec<ProjectionEvent> {
+    let projection = "journal".to_owned();
+    let reason = "the bill names a tax that no posting rule has; booked by hand, see case 2214".to_owned();
+    let event_id = id(0x0190_0000_0000_5000_8000_0000_0000_000c);
+    let event_type = "session.billed".to_owned();
+    vec![
+        ProjectionEvent::EventQuarantined { projection: projection.clone(), position: Position(20_143), event_id, event_type, reason },
+        ProjectionEvent::SwapApproved {
+            projection,
+            build: 2,
+            position: Position(20_150),
+            rows_differing: 12,
+            note: "the twelve bills of case 2214".to_owned(),
+        },
     ]
 }

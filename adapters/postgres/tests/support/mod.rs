@@ -19,6 +19,7 @@ use memory::MemoryStore;
 use projections::context::Context;
 use projections::fold::{Moment, Projection};
 use projections::port::ReadStore;
+use projections::quarantine::{Fate, Quarantined, Sorting};
 use projections::runner::{Options, Runner};
 use projections::value::Value;
 use read_models::{ReadModels, Settings};
@@ -162,8 +163,9 @@ impl Log {
             context.apply(event);
         }
         let mut rows = projection.in_memory();
-        let handles = projection.definition().handles;
-        for (event_type, recorded) in recorded.iter().filter(|(event_type, _)| handles.contains(&event_type.as_str())) {
+        let sorting = Sorting::new(&projection.definition(), Arc::new(Quarantined::read(&*self.store).await.unwrap()));
+        let is_handled = |event_type: &str, event_id| sorting.fate(event_type, event_id) == Fate::Handled;
+        for (event_type, recorded) in recorded.iter().filter(|(name, recorded)| is_handled(name.as_str(), recorded.metadata.event_id)) {
             rows.apply(&Moment { recorded, event_type: event_type.as_str(), context: &context }).unwrap();
         }
         rows.rows()

@@ -1,0 +1,71 @@
+//! What people decide about a projection. Which projections there are, and at which event one stands, is for whoever calls to know: commands do not see the read models.
+
+use domain::ids::EventId;
+use domain::log::{Position, StreamId};
+use domain::projection::{Projection, ProjectionCommand};
+
+use crate::Commands;
+use crate::error::CommandError;
+use crate::handle::Done;
+use crate::request::{Caller, RequestIds};
+
+/// An event that a projection is to step over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poison {
+    /// Where.
+    pub position: Position,
+    /// Which.
+    pub event_id: EventId,
+    /// Its stored name.
+    pub event_type: String,
+}
+
+/// A build that was compared with the one that serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// Which build.
+    pub build: u64,
+    /// Where both stood.
+    pub position: Position,
+    /// How many rows differed.
+    pub rows_differing: u64,
+}
+
+impl Commands {
+    /// Lets a projection step over an event, for ever. The same event again changes nothing: the first reason stands.
+    ///
+    /// # Errors
+    /// When there is no reason.
+    pub async fn quarantine_event(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        projection: &str,
+        poison: Poison,
+        reason: String,
+    ) -> Result<Done<Projection>, CommandError> {
+        let Poison { position, event_id, event_type } = poison;
+        let envelope = caller.envelope(ids.command("quarantine event"), event_id.0);
+        let command = ProjectionCommand::Quarantine { projection: projection.to_owned(), position, event_id, event_type, reason };
+        Ok(self.ledger.handle::<Projection>(&StreamId::projection(projection), command, &envelope).await?)
+    }
+
+    /// Takes down that somebody looked at what differs and lets a build take the place of the one that serves.
+    ///
+    /// # Errors
+    /// When the note cannot be.
+    pub async fn approve_swap(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        projection: &str,
+        compared: Compared,
+        note: String,
+    ) -> Result<Done<Projection>, CommandError> {
+        let Compared { build, position, rows_differing } = compared;
+        let command_id = ids.command("approve swap");
+        let envelope = caller.envelope(command_id, command_id.0);
+        let command = ProjectionCommand::ApproveSwap { projection: projection.to_owned(), build, position, rows_differing, note };
+        Ok(self.ledger.handle::<Projection>(&StreamId::projection(projection), command, &envelope).await?)
+    }
+}
