@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use domain::event::Event;
 use domain::ids::{ApiKeyId, OperatorId};
 use domain::key::{Key, KeyCommand, KeyError, KeyEvent, Role};
-use domain::log::{EventStore, Filter, Recorded, StoreError, StreamId};
+use domain::log::{EventStore, Filter, Position, Recorded, StoreError, StreamId};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 use tracing::error;
 
 use crate::Commands;
@@ -26,6 +28,8 @@ pub struct FreshKey {
     pub key_id: ApiKeyId,
     /// The bearer token. Shown once.
     pub secret: String,
+    /// Where the log says so: from there on it opens something.
+    pub position: Option<Position>,
 }
 
 /// Who a bearer token stands for.
@@ -55,11 +59,12 @@ impl Commands {
         let secret_sha256 = digest(&secret);
         let command = KeyCommand::Create { key_id, operator_id: caller.operator_id, role, name, secret_sha256 };
         let envelope = caller.envelope(ids.command("create key"), key_id.0);
-        if self.ledger.handle::<Key>(&StreamId::api_key(key_id), command, &envelope).await?.repeated {
+        let done = self.ledger.handle::<Key>(&StreamId::api_key(key_id), command, &envelope).await?;
+        if done.repeated {
             // The secret was shown then, and nobody knows it any more.
             return Err(KeyError::AlreadyCreated.into());
         }
-        Ok(FreshKey { key_id, secret })
+        Ok(FreshKey { key_id, secret, position: done.position })
     }
 
     /// Takes a key's power away.
@@ -78,6 +83,7 @@ impl Commands {
 #[derive(Debug, Default)]
 pub struct KeyDirectory {
     by_digest: RwLock<HashMap<String, Principal>>,
+    seen: watch::Sender<Position>,
     follower: OnceLock<Following>,
 }
 
@@ -95,10 +101,18 @@ impl KeyDirectory {
     }
 
     fn read(&self, stored: domain::log::StoredEvent) {
+        let position = stored.position;
         match stored.decode() {
             Ok(recorded) => self.observe(&recorded),
             Err(error) => error!(%error, "an API key's event cannot be read"),
         }
+        self.seen.send_replace(position);
+    }
+
+    /// Waits until the key event at `position` holds here, so that who made or revoked a key is answered when it is so; false when it took longer than `most`.
+    pub async fn caught_up(&self, position: Position, most: Duration) -> bool {
+        let mut seen = self.seen.subscribe();
+        tokio::time::timeout(most, seen.wait_for(|seen| *seen >= position)).await.is_ok_and(|seen| seen.is_ok())
     }
 
     /// Takes in one event.

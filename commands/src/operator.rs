@@ -2,16 +2,54 @@
 
 use domain::ids::{OperatorCode, OperatorId};
 use domain::journal::{Journal, JournalCommand};
+use domain::key::{KeyError, Role};
 use domain::log::StreamId;
-use domain::operator::{BookingMode, Operator, OperatorCommand};
+use domain::operator::{BookingMode, Operator, OperatorCommand, OperatorError};
 use domain::time::ZoneName;
 
 use crate::Commands;
 use crate::error::CommandError;
 use crate::handle::Done;
+use crate::key::FreshKey;
 use crate::request::{Caller, RequestIds};
 
+/// An operator that has just joined.
+#[derive(Clone)]
+pub struct Joined {
+    /// It.
+    pub operator: Done<Operator>,
+    /// Its first key, of role admin: the only way to it from outside. None when this request had been done before; the secret was shown then.
+    pub admin_key: Option<FreshKey>,
+}
+
 impl Commands {
+    /// Lets an operator join under the id that belongs to its code, so that a code joins once, and makes its first key. `by` says who asks, not whose books.
+    ///
+    /// # Errors
+    /// When there is an operator with this code: a second one would be given a key to the first one's data.
+    pub async fn join_operator(
+        &self,
+        by: &Caller,
+        ids: &RequestIds,
+        code: OperatorCode,
+        name: String,
+        books_zone: ZoneName,
+        booking: BookingMode,
+    ) -> Result<Joined, CommandError> {
+        let caller = Caller { operator_id: OperatorId::of_code(&code), ..by.clone() };
+        let key_name = format!("first key of {code}");
+        let operator = self.register_operator(&caller, ids, code, name, books_zone, booking).await?;
+        if operator.events.is_empty() {
+            return Err(OperatorError::AlreadyRegistered.into());
+        }
+        let admin_key = match self.create_key(&caller, ids, Role::Admin, key_name).await {
+            Ok(key) => Some(key),
+            Err(CommandError::Key(KeyError::AlreadyCreated | KeyError::Revoked)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Joined { operator, admin_key })
+    }
+
     /// Lets an operator join. `caller.operator_id` is its own.
     ///
     /// # Errors

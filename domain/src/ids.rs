@@ -103,6 +103,14 @@ impl SessionId {
     }
 }
 
+impl OperatorId {
+    /// The operator that joins under a code: a code joins once.
+    #[must_use]
+    pub fn of_code(code: &OperatorCode) -> OperatorId {
+        OperatorId::derived(Uuid::NAMESPACE_OID, &format!("chargeledger:operator:{}", code.0))
+    }
+}
+
 /// The number that people see on a session: 27 characters as T/CEC 102 asks for (`StartChargeSeq`: nine of the operator's code,
 /// eighteen unique ones).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::ids::{ApiKeyId, OperatorId, UserId};
+use domain::ids::{ApiKeyId, OperatorCode, OperatorId, UserId};
 use domain::key::Role;
+use domain::operator::BookingMode;
+use domain::time::ZoneName;
 
 /// The ledger of a charging network: every session, payment, refund and device fact as an immutable event.
 #[derive(Debug, Parser)]
@@ -54,6 +56,9 @@ pub(crate) enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Operators: the tenants.
+    #[command(subcommand)]
+    Operator(Operator),
     /// Measure this machine.
     #[command(subcommand)]
     Bench(Bench),
@@ -166,6 +171,8 @@ pub(crate) enum User {
         /// Needed, because nothing brings the data back.
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        through: Through,
     },
 }
 
@@ -207,6 +214,8 @@ pub(crate) enum Key {
         /// A name for people.
         #[arg(long, default_value = "made on the command line")]
         name: String,
+        #[command(flatten)]
+        through: Through,
     },
     /// Every key that opens something, without its secret.
     List {
@@ -218,7 +227,41 @@ pub(crate) enum Key {
     Revoke {
         /// Which.
         key: ApiKeyId,
+        #[command(flatten)]
+        through: Through,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Operator {
+    /// Let an operator join, and make its first key, of role admin. The secret is shown once.
+    Register {
+        /// Its code, nine letters or digits; order numbers begin with it. It joins once and never changes.
+        #[arg(long)]
+        code: OperatorCode,
+        /// Its name.
+        #[arg(long)]
+        name: String,
+        /// Business dates are dates on this clock. It never changes.
+        #[arg(long, value_name = "ZONE", default_value = "Asia/Shanghai")]
+        books_zone: ZoneName,
+        /// How its books treat stations that somebody else owns: principal or agent.
+        #[arg(long, value_parser = booking, default_value = "principal")]
+        booking: BookingMode,
+        #[command(flatten)]
+        through: Through,
+    },
+    /// Every operator.
+    List,
+}
+
+/// The way to a ledger that a server is writing.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Through {
+    /// The server to go through, with the admin key in `CHARGELEDGER_API_KEY`. Without it: the store itself, or, while a server writes it and there is such a key,
+    /// the server at the configured address.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -231,6 +274,14 @@ pub(crate) enum Bench {
     },
     /// Read, decode and fold everything in the store.
     Replay,
+}
+
+fn booking(text: &str) -> Result<BookingMode, String> {
+    match text {
+        "principal" => Ok(BookingMode::Principal),
+        "agent" => Ok(BookingMode::Agent),
+        _ => Err("principal or agent".to_owned()),
+    }
 }
 
 fn role(text: &str) -> Result<Role, String> {

@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) log: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) sandbox: SandboxMode,
+    /// With which a command goes through a server.
+    pub(crate) api_key: Option<ApiKey>,
 }
 
 /// Which engine, and where.
@@ -65,6 +67,23 @@ pub(crate) enum SandboxMode {
     Prompt,
     /// As real channels: late, twice, out of order, or never; payers pay when somebody plays them.
     Realistic,
+}
+
+/// An API key's secret. It is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ApiKey(String);
+
+impl ApiKey {
+    /// The secret, for sending it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
 }
 
 /// A database's URL. Its password is not shown.
@@ -107,6 +126,7 @@ struct Settings {
     log: Option<String>,
     log_format: Option<String>,
     sandbox: Option<String>,
+    api_key: Option<String>,
 }
 
 impl Config {
@@ -163,6 +183,7 @@ impl Config {
             log: setting("log", &file.log).map(|(value, _)| value),
             log_format: setting("log_format", &file.log_format).map_or(Ok(LogFormat::Text), parse)?,
             sandbox: setting("sandbox", &file.sandbox).map_or(Ok(SandboxMode::Prompt), parse)?,
+            api_key: setting("api_key", &file.api_key).map(|(secret, _)| ApiKey(secret)),
         })
     }
 }
@@ -266,7 +287,9 @@ mod tests {
 
     #[test]
     fn a_password_is_never_printed() {
-        let config = config("database_url = \"postgresql://app:secret@db/ledger?password=secret\"", &[]).unwrap();
+        let file = "database_url = \"postgresql://app:secret@db/ledger?password=secret\"";
+        let config = config(file, &[("CHARGELEDGER_API_KEY", "clk_secret")]).unwrap();
+        assert_eq!(config.api_key.as_ref().unwrap().reveal(), "clk_secret");
         assert!(config.database_url.as_ref().unwrap().reveal().contains("secret"));
         let printed = format!("{config:?} {}", config.database_url.as_ref().unwrap());
         assert!(!printed.contains("secret") && printed.contains("postgresql://app@db/ledger"), "{printed}");

@@ -10,6 +10,7 @@ mod import;
 mod logging;
 mod output;
 mod progress;
+mod server;
 mod summary;
 
 use std::process::ExitCode;

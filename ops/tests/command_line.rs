@@ -1,16 +1,41 @@
 //! The command line as others use it: what goes where, and the exit status. 0 done, 1 found a difference or failed, 2 wrong usage or configuration.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chargeledger"));
+    command.args(arguments).current_dir(directory).env_clear().env("CHARGELEDGER_DATA_DIR", directory.join("ledger"));
+    command
+}
 
 fn chargeledger(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_chargeledger"))
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .env("CHARGELEDGER_DATA_DIR", directory.join("ledger"))
-        .output()
-        .unwrap()
+    command(directory, arguments).output().unwrap()
+}
+
+/// A server that ends with its test.
+struct Server(Child, String);
+
+impl Server {
+    /// Says on which address it listens once it does.
+    fn start(directory: &Path) -> Server {
+        let mut serve = command(directory, &["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = serve.env("CHARGELEDGER_LOG_FORMAT", "json").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default());
+        let serving = lines.find(|line| line["message"] == "serving").expect("it serves");
+        // Whoever writes to a pipe that nobody reads waits for ever.
+        std::thread::spawn(move || lines.for_each(drop));
+        Server(child, serving["address"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 fn json(output: &Output) -> serde_json::Value {
@@ -94,4 +119,53 @@ fn an_import_is_accounted_for_audited_backed_up_and_its_keys_work_once() {
     assert_eq!(run(&["user", "erase", user]).status.code(), Some(1), "only with --yes");
     assert_eq!(json(&run(&["user", "erase", user, "--yes", "--json"]))["changed"], true);
     assert_eq!(run(&["audit", "verify"]).status.code(), Some(0), "hashes and sums stay valid");
+}
+
+#[test]
+fn beside_a_server_keys_operators_and_erasures_go_through_it_or_say_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let register = |code: &'static str| ["operator", "register", "--code", code, "--name", "Bay Charging", "--json"];
+    let first = json(&chargeledger(directory.path(), &register("MA5GXX12T")));
+    let (operator, admin) = (first["operator_id"].as_str().unwrap(), first["secret"].as_str().unwrap());
+    let server = Server::start(directory.path());
+    let beside = |arguments: &[&str]| command(directory.path(), arguments).env("CHARGELEDGER_LISTEN", &server.1).output().unwrap();
+    let create = ["key", "create", "--role", "app", "--operator", operator, "--json"];
+
+    let refused = beside(&create);
+    let said = format!("use --server http://{} with an admin key in CHARGELEDGER_API_KEY", server.1);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains(&said), "{refused:?}");
+
+    // By its configured address, or by the one that is named.
+    let with_key = |arguments: &[&str]| {
+        json(
+            &command(directory.path(), arguments)
+                .env("CHARGELEDGER_LISTEN", &server.1)
+                .env("CHARGELEDGER_API_KEY", admin)
+                .output()
+                .unwrap(),
+        )
+    };
+    let made = with_key(&create);
+    assert!(made["secret"].as_str().unwrap().starts_with("clk_"), "{made}");
+    let named = ["key", "revoke", made["key_id"].as_str().unwrap(), "--server", &format!("http://{}/", server.1), "--json"];
+    let revoked = command(directory.path(), &named).env("CHARGELEDGER_API_KEY", admin).output().unwrap();
+    assert_eq!(json(&revoked)["changed"], true);
+    assert_eq!(with_key(&named)["changed"], false);
+    let second = with_key(&register("MA5GXX12U"));
+    assert!(with_key(&register("MA5GXX12U"))["error"].as_str().unwrap().contains("already registered"));
+    let other = with_key(&["key", "create", "--role", "app", "--operator", second["operator_id"].as_str().unwrap(), "--json"]);
+    assert!(other["error"].as_str().unwrap().contains("is made with one of its own"), "{other}");
+    let nobody = with_key(&["user", "erase", operator, "--yes", "--json"]);
+    assert!(nobody["error"].as_str().unwrap().contains("there is no user"), "{nobody}");
+    let listed = json(&beside(&["operator", "list", "--json"]));
+    assert_eq!(listed["operators"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_key_for_an_operator_that_is_not_there_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = chargeledger(directory.path(), &["key", "create", "--role", "app", "--operator", "0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("operator register"), "{output:?}");
 }

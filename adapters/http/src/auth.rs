@@ -27,6 +27,7 @@ const MONEY: &[Role] = &[App, Finance, Operator, Admin];
 const BOOKS: &[Role] = &[Finance, Regulator, Admin];
 const INSIDE: &[Role] = &[App, Finance, Operator, Regulator, Admin];
 const EVERYBODY: &[Role] = &[App, Finance, Operator, Gateway, Regulator, Partner, Admin];
+const ADMINS: &[Role] = &[Admin];
 const DEVICES: &[Role] = &[Gateway, Admin];
 
 /// Who may do what.
@@ -60,6 +61,7 @@ pub const ACCESS: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/users/{user_id}", APPS),
     ("PATCH", "/v1/users/{user_id}", APPS),
     ("POST", "/v1/users/{user_id}/close", APPS),
+    ("POST", "/v1/users/{user_id}/erase", ADMINS),
     ("POST", "/v1/payments", APPS),
     ("GET", "/v1/payments", MONEY),
     ("GET", "/v1/payments/{payment_no}", MONEY),
@@ -85,6 +87,12 @@ pub const ACCESS: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/statistics/daily", &[Finance, Operator, Regulator, Admin]),
     ("GET", "/v1/projections", STAFF),
     ("GET", "/v1/projections/{name}", STAFF),
+    ("GET", "/v1/keys", ADMINS),
+    ("POST", "/v1/keys", ADMINS),
+    ("GET", "/v1/keys/{key_id}", ADMINS),
+    ("POST", "/v1/keys/{key_id}/revoke", ADMINS),
+    ("GET", "/v1/operators", ADMINS),
+    ("POST", "/v1/operators", ADMINS),
     ("POST", "/v1/device-events", DEVICES),
     ("POST", "/v1/webhooks/{channel}", &[App, Operator, Gateway, Admin]),
 ];

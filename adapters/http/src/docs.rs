@@ -35,6 +35,7 @@ use crate::problem::{Kind, PROBLEM_JSON, TYPE_PREFIX};
         (name = "payments", description = "Money in through a channel, and back."),
         (name = "wallets", description = "Money that users keep here."),
         (name = "ledger", description = "The books."),
+        (name = "keys", description = "Who may call, and the operators whose data they see."),
         (name = "devices", description = "What devices report."),
         (name = "projections", description = "The read models and how far they are."),
         (name = "health", description = "How the process is."),

@@ -85,7 +85,7 @@ kinds! {
     ConnectorOffline CONFLICT "connector-offline" "The connector is offline";
     ConnectorUnavailable CONFLICT "connector-unavailable" "The connector takes no session";
     ConnectorNumberInvalid UNPROCESSABLE_ENTITY "connector-number-invalid" "The connector's number cannot be";
-    AlreadyRegistered CONFLICT "already-registered" "It is registered already, with other facts";
+    AlreadyRegistered CONFLICT "already-registered" "It is registered already";
     Retired CONFLICT "retired" "It is out of service for good";
     PowerInvalid UNPROCESSABLE_ENTITY "power-invalid" "The rated power cannot be";
     PlaceInvalid UNPROCESSABLE_ENTITY "place-invalid" "This is not a place on the earth";

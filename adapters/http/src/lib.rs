@@ -22,11 +22,13 @@ pub mod device_events;
 pub mod docs;
 pub mod health;
 pub mod idempotency;
+pub mod keys;
 pub mod kinds;
 pub mod ledger;
 pub mod limits;
 pub mod live;
 pub mod observe;
+pub mod operators;
 pub mod payments;
 pub mod presence;
 pub mod problem;
@@ -138,6 +140,8 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .merge(ledger::routes())
         .merge(reports::routes())
         .merge(read_models::routes())
+        .merge(keys::routes())
+        .merge(operators::routes())
         .merge(device_events::routes())
         .merge(webhooks::routes())
 }

@@ -35,6 +35,7 @@ rows! {
     FoundStation of "stations" with availability;
     PileRow of "piles";
     ConnectorRow of "connectors";
+    ApiKeyRow of "api_keys";
     UserRow of "users" without "phone_sealed" "phone_lookup" "name_sealed" "plate_sealed";
     PaymentRow of "payments" without "pay_token";
     RefundRow of "refunds";

@@ -29,7 +29,12 @@ use crate::rows::UserRow;
 use crate::wire::{PersonalText, Phone, Time};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(list, register)).routes(routes!(look_up)).routes(routes!(one, change)).routes(routes!(close))
+    OpenApiRouter::new()
+        .routes(routes!(list, register))
+        .routes(routes!(look_up))
+        .routes(routes!(one, change))
+        .routes(routes!(close))
+        .routes(routes!(erase))
 }
 
 /// How an account stands.
@@ -261,6 +266,25 @@ async fn close(
 ) -> Result<Answer<UserAnswer>, Problem> {
     precondition.check(revision(&api, &asker, user_id).await?)?;
     let done = api.commands.close_user(&asker.caller, &ids, user_id).await?;
+    let answer = opened(&api, user_id, done.position).await?;
+    Ok(Answer::ok(answer).revision(done.revision).position(done.position))
+}
+
+/// Erase a driver's personal data
+///
+/// For good: the key that it is sealed with is destroyed, in the ledger and so in every copy of the log. Sessions, payments and books stay, under an id that says
+/// nothing about the person.
+#[utoipa::path(post, path = "/v1/users/{user_id}/erase", operation_id = "eraseUser", tag = "users", request_body = Option<Nothing>,
+    params(("user_id" = Uuid, Path, description = "Who.")),
+    responses((status = 200, description = "Nobody can read it any more.", body = UserAnswer)))]
+async fn erase(
+    State(api): State<Arc<Api>>,
+    Id(user_id): Id<UserId>,
+    precondition: IfMatch,
+    Order { asker, ids, body: Nothing {} }: Order<Nothing>,
+) -> Result<Answer<UserAnswer>, Problem> {
+    precondition.check(revision(&api, &asker, user_id).await?)?;
+    let done = api.commands.erase_user(&asker.caller, &ids, user_id).await?;
     let answer = opened(&api, user_id, done.position).await?;
     Ok(Answer::ok(answer).revision(done.revision).position(done.position))
 }

@@ -275,6 +275,10 @@ texts! {
     TransactionNumber 1 to 64 LINE "00000000000000000000000000000042";
     /// A device's own code.
     DeviceCode 1 to 64 LINE "E12";
+    /// A key's name, for people.
+    KeyName 1 to 50 LINE "driver app";
+    /// An operator's name.
+    OperatorName 1 to 50 LINE "Bay Charging";
     /// A name or a plate.
     PersonalText 1 to 64 LINE "粤B12345";
     /// Words to search for.

@@ -65,8 +65,8 @@ pub enum OperatorError {
     /// It was never registered.
     #[error("the operator is not registered")]
     Absent,
-    /// It is registered with other facts. Its name can be changed; code and books' zone never: closed books depend on them.
-    #[error("the operator is already registered, with other facts")]
+    /// It is registered. Its name can be changed; code and books' zone never: closed books depend on them.
+    #[error("the operator is already registered")]
     AlreadyRegistered,
     /// It left.
     #[error("the operator is closed")]

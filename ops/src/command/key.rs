@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
+use commands::CommandError;
 use commands::key::KeyDirectory;
 use domain::event::Event;
 use domain::ids::{ApiKeyId, OperatorId};
@@ -12,26 +13,47 @@ use domain::log::{EventStore, Filter, Position, StreamId};
 use serde_json::json;
 
 use crate::cli::Key;
-use crate::compose::{World, Writing, open_reading, staff};
+use crate::compose::{open_reading, staff};
 use crate::config::Config;
 use crate::output::Answer;
+use crate::server::Way;
+
+/// What to do about an operator that is not there.
+const FIND_AN_OPERATOR: &str = "`chargeledger operator list` shows those that are, `chargeledger operator register` lets one join";
 
 pub(crate) async fn run(config: &Config, what: Key) -> anyhow::Result<Answer> {
     match what {
-        Key::Create { role, operator, name } => create(config, role, operator, name).await,
+        Key::Create { role, operator, name, through } => create(Way::find(config, &through)?, role, operator, name).await,
         Key::List { operator } => list(config, operator).await,
-        Key::Revoke { key } => revoke(config, key).await,
+        Key::Revoke { key, through } => revoke(Way::find(config, &through)?, key).await,
     }
 }
 
-async fn create(config: &Config, role: Role, operator_id: OperatorId, name: String) -> anyhow::Result<Answer> {
-    let writing = Writing::open(config, World::Configured)?;
-    let (caller, ids) = staff(&writing.commands, operator_id);
-    let made = writing.commands.create_key(&caller, &ids, role, name).await;
-    writing.close().await;
-    let made = made?;
-    let json = json!({ "key_id": made.key_id, "operator_id": operator_id, "role": role, "secret": made.secret });
-    Answer::new(&json, format!("{}\nThis is the only time the secret is shown. Its id is {}.", made.secret, made.key_id))
+async fn create(way: Way, role: Role, operator_id: OperatorId, name: String) -> anyhow::Result<Answer> {
+    let (key_id, secret) = match way {
+        Way::Direct(writing) => {
+            let (caller, ids) = staff(&writing.commands, operator_id);
+            let made = writing.commands.create_key(&caller, &ids, role, name).await;
+            writing.close().await;
+            let made = made.map_err(|error| match error {
+                CommandError::NotFound { .. } => anyhow!("there is no operator {operator_id}: {}", FIND_AN_OPERATOR),
+                error => error.into(),
+            })?;
+            (made.key_id.to_string(), made.secret)
+        }
+        Way::Through(server) => {
+            let own = server.get("/v1/operators").await?;
+            let own = own["items"][0]["operator_id"].as_str().unwrap_or_default();
+            if own != operator_id.to_string() {
+                bail!("CHARGELEDGER_API_KEY is of operator {own}; a key of operator {operator_id} is made with one of its own");
+            }
+            let made = server.post("/v1/keys", &json!({ "role": role, "name": name })).await?;
+            let text = |name: &str| made[name].as_str().unwrap_or_default().to_owned();
+            (text("key_id"), text("secret"))
+        }
+    };
+    let json = json!({ "key_id": key_id, "operator_id": operator_id, "role": role, "secret": secret });
+    Answer::new(&json, format!("{secret}\nThis is the only time the secret is shown. Its id is {key_id}."))
 }
 
 async fn list(config: &Config, operator: Option<OperatorId>) -> anyhow::Result<Answer> {
@@ -70,16 +92,21 @@ async fn list(config: &Config, operator: Option<OperatorId>) -> anyhow::Result<A
     Answer::new(&json!({ "keys": keys.into_values().collect::<Vec<_>>() }), text)
 }
 
-async fn revoke(config: &Config, key_id: ApiKeyId) -> anyhow::Result<Answer> {
-    let writing = Writing::open(config, World::Configured)?;
-    let done = async {
-        let origin = writing.commands.origin(&StreamId::api_key(key_id)).await?.ok_or_else(|| anyhow!("there is no key {key_id}"))?;
-        let (caller, ids) = staff(&writing.commands, origin.operator_id);
-        Ok::<_, anyhow::Error>(writing.commands.revoke_key(&caller, &ids, key_id).await?)
-    }
-    .await;
-    writing.close().await;
-    let changed = !done?.events.is_empty();
+async fn revoke(way: Way, key_id: ApiKeyId) -> anyhow::Result<Answer> {
+    let changed = match way {
+        Way::Direct(writing) => {
+            let done = async {
+                let origin =
+                    writing.commands.origin(&StreamId::api_key(key_id)).await?.ok_or_else(|| anyhow!("there is no key {key_id}"))?;
+                let (caller, ids) = staff(&writing.commands, origin.operator_id);
+                Ok::<_, anyhow::Error>(writing.commands.revoke_key(&caller, &ids, key_id).await?)
+            }
+            .await;
+            writing.close().await;
+            !done?.events.is_empty()
+        }
+        Way::Through(server) => server.post(&format!("/v1/keys/{key_id}/revoke"), &json!({})).await?["changed"] == true,
+    };
     let text = if changed { format!("{key_id} opens nothing any more") } else { format!("{key_id} had been revoked before") };
     Answer::new(&json!({ "key_id": key_id, "revoked": true, "changed": changed }), text)
 }

@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod import;
 mod key;
+mod operator;
 mod projection;
 mod serve;
 mod store;
@@ -25,6 +26,7 @@ pub(crate) async fn run(command: Command, config: &Config, as_json: bool) -> any
         Command::User(what) => user::run(config, &what).await,
         Command::Store(what) => store::run(config, what).await,
         Command::Key(what) => key::run(config, what).await,
+        Command::Operator(what) => operator::run(config, what).await,
         Command::Bench(what) => bench::run(config, &what).await,
     }
 }

@@ -231,6 +231,7 @@ fn config(directory: &std::path::Path) -> Config {
         log: None,
         log_format: LogFormat::Text,
         sandbox: SandboxMode::Prompt,
+        api_key: None,
     }
 }
 

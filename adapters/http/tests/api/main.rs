@@ -3,6 +3,7 @@
 mod devices;
 mod estate;
 mod harness;
+mod keys;
 mod live;
 mod malformed;
 mod payments;
