@@ -27,6 +27,9 @@ const HOT_STREAMS_MAX: usize = 20_000;
 /// How often a store that is still in use is looked at again before it is given up; the process's end frees it in any case.
 const CLOSE_TRIES: u32 = 250;
 
+/// The file of the sandbox channel's own books, in the store's directory.
+pub(crate) const SANDBOX: &str = "sandbox.db";
+
 /// This machine's clock.
 pub(crate) struct SystemClock;
 
@@ -149,7 +152,7 @@ impl RunningManagers {
 }
 
 fn sandbox_path(config: &Config) -> PathBuf {
-    store_path(config).join("sandbox.db")
+    store_path(config).join(SANDBOX)
 }
 
 /// The read models' database, if one is configured.

@@ -102,7 +102,11 @@ fn an_import_is_accounted_for_audited_backed_up_and_its_keys_work_once() {
     assert_eq!(info["events"], events.lines().count());
     let copy = directory.path().join("copy");
     let backup = json(&run(&["store", "backup", copy.to_str().unwrap(), "--json"]));
-    assert_eq!((&backup["events"], &backup["verified"]), (&info["events"], &true.into()));
+    assert_eq!((&backup["events"], &backup["verified"], &backup["has_sandbox"]), (&info["events"], &true.into(), &true.into()));
+    let elsewhere = ["--data-dir", "elsewhere"];
+    assert_eq!(run(&[&["store", "restore", copy.to_str().unwrap()], &elsewhere[..]].concat()).status.code(), Some(0));
+    let audit = run(&[&["audit", "verify"], &elsewhere[..]].concat());
+    assert_eq!(audit.status.code(), Some(0), "a restored ledger agrees with the channel's statement: {audit:?}");
     assert_eq!(run(&["store", "restore", copy.to_str().unwrap()]).status.code(), Some(1), "nothing is overwritten");
 
     let made = json(&run(&["key", "create", "--role", "finance", "--operator", &operator, "--json"]));

@@ -284,3 +284,17 @@ async fn a_prompt_channel_reports_once_and_at_once() {
     assert!(matches!(reports.next_now(), Some(ChannelReport::Refunded { .. })));
     assert_eq!(reports.next_now(), None);
 }
+
+#[tokio::test]
+async fn its_books_are_copied_while_they_are_written_and_nothing_is_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (books, copy) = (directory.path().join("books.db"), directory.path().join("copy.db"));
+    let open = |path: &std::path::Path| SandboxChannel::open(path, Behaviour::Silent, true).unwrap().0;
+    let channel = open(&books);
+    channel.prepare(order("1", "50")).await.unwrap();
+    sandbox::copy::copy(&books, &copy).unwrap();
+    channel.prepare(order("2", "8")).await.unwrap();
+    assert_eq!((balance(&open(&copy)), balance(&channel)), (yuan("50"), yuan("58")));
+    assert!(sandbox::copy::copy(&books, &copy).unwrap_err().to_string().contains("is not overwritten"));
+    assert_eq!(balance(&open(&copy)), yuan("50"));
+}

@@ -20,7 +20,7 @@ use sandbox::{Behaviour, SandboxChannel};
 use serde_json::{Value, json};
 
 use crate::cli::Audit;
-use crate::compose::store_path;
+use crate::compose::{SANDBOX, store_path};
 use crate::config::Config;
 use crate::output::{Answer, grouped};
 use crate::progress::Meter;
@@ -129,7 +129,7 @@ fn verify(directory: &Path) -> anyhow::Result<Answer> {
 
 /// What the sandbox says it holds for us; none when there is no sandbox here.
 fn sandbox_balance(directory: &Path) -> anyhow::Result<Option<Money>> {
-    let path: PathBuf = directory.join("sandbox.db");
+    let path: PathBuf = directory.join(SANDBOX);
     if !path.exists() {
         return Ok(None);
     }

@@ -13,7 +13,7 @@ use embedded::{Copied, KeyStore, Reader};
 use serde_json::json;
 
 use crate::cli::Store;
-use crate::compose::{open_reading, store_path};
+use crate::compose::{SANDBOX, open_reading, store_path};
 use crate::config::Config;
 use crate::output::{Answer, grouped, table};
 use crate::progress::Meter;
@@ -24,8 +24,10 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
         Store::Backup { to } => {
             let from = store_path(config).to_owned();
             copy("copied", move || {
+                sandbox::copy::must_not_be_there(&to.join(SANDBOX))?;
                 let meter = Meter::start("backup", 0);
-                Ok(embedded::backup(&from, &to, |progress| meter.set(progress.done, progress.total))?)
+                let copied = embedded::backup(&from, &to, |progress| meter.set(progress.done, progress.total))?;
+                Ok((copied, copy_sandbox(&from, &to)?))
             })
             .await
         }
@@ -33,8 +35,10 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
             let to = store_path(config).to_owned();
             let restored = to.clone();
             let answer = copy("restored", move || {
+                sandbox::copy::must_not_be_there(&to.join(SANDBOX))?;
                 let meter = Meter::start("restore", 0);
-                Ok(embedded::restore(&from, &to, |progress| meter.set(progress.done, progress.total))?)
+                let copied = embedded::restore(&from, &to, |progress| meter.set(progress.done, progress.total))?;
+                Ok((copied, copy_sandbox(&from, &to)?))
             })
             .await?;
             forget_erased(&restored).await?;
@@ -74,8 +78,19 @@ async fn info(config: &Config) -> anyhow::Result<Answer> {
     Answer::new(&json, text)
 }
 
-async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<Copied> + Send + 'static) -> anyhow::Result<Answer> {
-    let copied = tokio::task::spawn_blocking(work).await??;
+/// Copies the books of the sandbox channel, where it is used. They come after the log: a payment that only they know of is asked for again, one that only the
+/// log knows of never was.
+fn copy_sandbox(from: &Path, to: &Path) -> anyhow::Result<bool> {
+    let has_sandbox = from.join(SANDBOX).exists();
+    if has_sandbox {
+        sandbox::copy::copy(&from.join(SANDBOX), &to.join(SANDBOX))?;
+    }
+    Ok(has_sandbox)
+}
+
+/// `work` says what was copied, and whether the sandbox's books were.
+async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<(Copied, bool)> + Send + 'static) -> anyhow::Result<Answer> {
+    let (copied, has_sandbox) = tokio::task::spawn_blocking(work).await??;
     let json = json!({
         "path": copied.log.path,
         "events": copied.log.events,
@@ -83,10 +98,13 @@ async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<Copied> 
         "bytes": copied.log.bytes,
         "streams": copied.verified.streams,
         "has_keys": copied.has_keys,
+        "has_sandbox": has_sandbox,
         "verified": copied.verified.fault.is_none(),
     });
     let keys = if copied.has_keys { "with the keys of personal data" } else { "there were no keys of personal data" };
-    let text = format!("{word} {} events to {}, every hash checked, {keys}", grouped(copied.log.events), copied.log.path.display());
+    let sandbox = if has_sandbox { ", and with the sandbox channel's books" } else { "" };
+    let text =
+        format!("{word} {} events to {}, every hash checked, {keys}{sandbox}", grouped(copied.log.events), copied.log.path.display());
     Answer::new(&json, text)
 }
 
