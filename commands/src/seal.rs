@@ -2,7 +2,7 @@
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use domain::ids::{CommandId, UserId};
+use domain::ids::{CommandId, OperatorId, UserId};
 use domain::sealed::{LookupHash, Sealed};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
@@ -37,10 +37,11 @@ pub fn nonce(key: &[u8; 32], command: CommandId, field: &str) -> [u8; 32] {
     hmac(key, &[command.0.as_bytes(), field.as_bytes()])
 }
 
-/// The keyed hash by which a value is found without being shown.
+/// The keyed hash by which a value is found without being shown, within one operator: another operator's user with the same value has another hash, so that
+/// neither a refusal nor a copy of the log tells that the two are one person. (ADR 0014; the operator's id has a fixed length, so that the parts cannot be confused.)
 #[must_use]
-pub fn lookup_hash(key: &[u8; 32], value: &str) -> LookupHash {
-    LookupHash(hex_of(&hmac(key, &[value.as_bytes()])))
+pub fn lookup_hash(key: &[u8; 32], operator_id: OperatorId, value: &str) -> LookupHash {
+    LookupHash(hex_of(&hmac(key, &[operator_id.0.as_bytes(), value.as_bytes()])))
 }
 
 /// HMAC-SHA256 (RFC 2104) of the parts, one after the other.
@@ -75,6 +76,15 @@ mod tests {
         assert_eq!(open(&[9; 32], subject, &sealed), None);
         assert_eq!(open(&[1; 32], UserId(uuid::Uuid::from_u128(8)), &sealed), None);
         assert!(!sealed.sealed.contains("13800138000"));
+    }
+
+    #[test]
+    fn one_number_has_another_hash_at_each_operator_and_under_each_key() {
+        let operator = |number| OperatorId(uuid::Uuid::from_u128(number));
+        let hash = lookup_hash(&[1; 32], operator(1), "13800138000");
+        assert_eq!(lookup_hash(&[1; 32], operator(1), "13800138000"), hash);
+        assert_ne!(lookup_hash(&[1; 32], operator(2), "13800138000"), hash);
+        assert_ne!(lookup_hash(&[9; 32], operator(1), "13800138000"), hash);
     }
 
     #[test]

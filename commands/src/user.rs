@@ -1,6 +1,6 @@
 //! Users. Their personal data is sealed before it comes near the log.
 
-use domain::ids::{CommandId, UserId};
+use domain::ids::{CommandId, OperatorId, UserId};
 use domain::log::StreamId;
 use domain::sealed::{LookupHash, Sealed};
 use domain::user::{User, UserCommand};
@@ -42,7 +42,7 @@ impl Commands {
     ) -> Result<Done<User>, CommandError> {
         let phone = data.phone.as_deref().ok_or(CommandError::PersonalData { what: "phone", reason: "it is missing" })?;
         let command_id = ids.command("register user");
-        let (phone, phone_lookup) = self.sealed_phone(user_id, command_id, phone).await?;
+        let (phone, phone_lookup) = self.sealed_phone(caller.operator_id, user_id, command_id, phone).await?;
         let name = self.sealed(user_id, command_id, "name", data.name.as_deref()).await?;
         let plate = self.sealed(user_id, command_id, "plate", data.plate.as_deref()).await?;
         let command = UserCommand::Register { user_id, phone, phone_lookup, name, plate };
@@ -65,7 +65,7 @@ impl Commands {
         self.ledger.load::<User>(&stream).await?.state.active()?;
         let command_id = ids.command("change user");
         let phone = match data.phone.as_deref() {
-            Some(phone) => Some(self.sealed_phone(user_id, command_id, phone).await?),
+            Some(phone) => Some(self.sealed_phone(caller.operator_id, user_id, command_id, phone).await?),
             None => None,
         };
         let name = self.sealed(user_id, command_id, "name", data.name.as_deref()).await?;
@@ -98,12 +98,12 @@ impl Commands {
         Ok(self.ledger.handle::<User>(&stream, UserCommand::Erase, &envelope).await?)
     }
 
-    /// The user with this phone number, if there is one.
+    /// The operator's user with this phone number, if there is one.
     ///
     /// # Errors
     /// When the number is none, or the key store cannot.
-    pub async fn find_user(&self, phone: &str) -> Result<Option<UserId>, CommandError> {
-        let lookup = self.lookup(&normal_phone(phone)?).await?;
+    pub async fn find_user(&self, operator_id: OperatorId, phone: &str) -> Result<Option<UserId>, CommandError> {
+        let lookup = self.lookup(operator_id, &normal_phone(phone)?).await?;
         Ok(self.subjects.find(&lookup).await?)
     }
 
@@ -115,9 +115,15 @@ impl Commands {
         Ok(self.subjects.get(user_id).await?.and_then(|key| seal::open(&key, user_id, sealed)))
     }
 
-    async fn sealed_phone(&self, user_id: UserId, command_id: CommandId, phone: &str) -> Result<(Sealed, LookupHash), CommandError> {
+    async fn sealed_phone(
+        &self,
+        operator_id: OperatorId,
+        user_id: UserId,
+        command_id: CommandId,
+        phone: &str,
+    ) -> Result<(Sealed, LookupHash), CommandError> {
         let phone = normal_phone(phone)?;
-        let lookup = self.lookup(&phone).await?;
+        let lookup = self.lookup(operator_id, &phone).await?;
         self.subjects.claim(&lookup, user_id).await?;
         let sealed = self.sealed(user_id, command_id, "phone", Some(&phone)).await?;
         sealed.map(|sealed| (sealed, lookup)).ok_or(CommandError::PersonalData { what: "phone", reason: "it cannot be sealed" })
@@ -140,14 +146,17 @@ impl Commands {
         Ok(seal::seal(&key, user_id, nonce, plain))
     }
 
-    async fn lookup(&self, value: &str) -> Result<LookupHash, CommandError> {
+    async fn lookup(&self, operator_id: OperatorId, value: &str) -> Result<LookupHash, CommandError> {
         let key = self.subjects.lookup_key(self.ledger.ids().secret()).await?;
-        Ok(seal::lookup_hash(&key, value))
+        Ok(seal::lookup_hash(&key, operator_id, value))
     }
 }
 
-/// Digits, with a plus in front where there is one: `+86 138-0013-8000` and `+8613800138000` are one number.
-fn normal_phone(phone: &str) -> Result<String, CommandError> {
+/// Digits, with a plus in front where there is one: `+86 138-0013-8000` and `+8613800138000` are one number. The one place that says what a phone number is.
+///
+/// # Errors
+/// When it is none. The text is not repeated: whoever gets it may log it.
+pub fn normal_phone(phone: &str) -> Result<String, CommandError> {
     let unfit = CommandError::PersonalData { what: "phone", reason: "it has 5 to 20 digits" };
     let normal: String = phone.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
     let digits = normal.strip_prefix('+').unwrap_or(&normal);

@@ -217,7 +217,7 @@ async fn list(State(api): State<Arc<Api>>, look: Look, Params(params): Params<Us
     responses((status = 200, description = "The one with this number.", body = UserAnswer)))]
 async fn look_up(State(api): State<Arc<Api>>, asker: Asker, Body(body): Body<LookUpUserBody>) -> Result<Answer<UserAnswer>, Problem> {
     let missing = || Problem::new(Kind::NotFound, "there is no user with this phone number");
-    let user_id = api.commands.find_user(&body.phone.0).await?.ok_or_else(missing)?;
+    let user_id = api.commands.find_user(asker.operator_id(), &body.phone.0).await?.ok_or_else(missing)?;
     // Another operator's user must look like none at all.
     api.commands.owned("user", &StreamId::user(user_id), asker.operator_id()).await.map_err(|error| match error {
         CommandError::NotFound { .. } => missing(),

@@ -306,10 +306,10 @@ pub struct Phone(pub String);
 impl FromStr for Phone {
     type Err = String;
     fn from_str(text: &str) -> Result<Phone, String> {
-        let digits = text.strip_prefix('+').unwrap_or(text);
-        let fits = (5..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         // The number itself is not repeated: this text may be logged by whoever gets it.
-        fits.then(|| Phone(text.to_owned())).ok_or_else(|| "a phone number has 5 to 20 digits, with or without a plus in front".to_owned())
+        let unfit =
+            |_| "a phone number has 5 to 20 digits, with or without a plus in front; blanks, hyphens and brackets do not count".to_owned();
+        commands::user::normal_phone(text).map(Phone).map_err(unfit)
     }
 }
 
@@ -321,7 +321,10 @@ impl<'de> Deserialize<'de> for Phone {
 
 impl PartialSchema for Phone {
     fn schema() -> RefOr<Schema> {
-        string("A phone number.").pattern(Some(r"^\+?[0-9]{5,20}$")).examples(["+8613800138000"]).into()
+        string("A phone number; blanks, hyphens and brackets in it do not count.")
+            .pattern(Some(r"^[ ()\-]*\+?[ ()\-]*([0-9][ ()\-]*){5,20}$"))
+            .examples(["+8613800138000"])
+            .into()
     }
 }
 impl ToSchema for Phone {}

@@ -27,6 +27,21 @@ async fn a_driver_is_registered_found_by_phone_changed_and_closed() {
 }
 
 #[tokio::test]
+async fn a_number_is_the_same_however_it_is_written_and_its_holder_is_known_to_their_own_operator_alone() {
+    let world = World::new().await;
+    let user = world.post(Role::App, "/v1/users", json!({"phone": "+86 138 0013 8000"})).await.is(201);
+    assert_eq!(user["phone"], "+8613800138000");
+    world.post(Role::App, "/v1/users", json!({"phone": "+86 (138) 0013-8000"})).await.is_problem(409, "phone-taken");
+    let found = world.post(Role::App, "/v1/users/look-up", json!({"phone": "+8613800138000"})).await.is(200);
+    assert_eq!(found["user_id"], user["user_id"]);
+    // The other operator may have the same person, and is not told that we do.
+    let register = || world.foreign(Role::App, Method::POST, "/v1/users").json(&json!({"phone": "+8613800138000"}));
+    let theirs = send(register()).await.is(201);
+    assert_ne!(theirs["user_id"], user["user_id"]);
+    send(register()).await.is_problem(409, "phone-taken");
+}
+
+#[tokio::test]
 async fn personal_data_is_not_for_every_role_nor_for_another_operator() {
     let world = World::new().await;
     let path = format!("/v1/users/{}", world.user);
