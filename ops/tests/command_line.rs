@@ -173,3 +173,14 @@ fn a_key_for_an_operator_that_is_not_there_says_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("operator register"), "{output:?}");
 }
+
+#[test]
+fn an_export_whose_reader_has_seen_enough_ends_quietly() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = two_sessions_and_a_torn_row(directory.path());
+    assert_eq!(chargeledger(directory.path(), &["import", "sessions", &file, "--format", "cary"]).status.code(), Some(0));
+    let mut export = command(directory.path(), &["store", "export"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(export.stdout.take());
+    let output = export.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}

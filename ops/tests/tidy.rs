@@ -3,7 +3,7 @@
 //!
 //! Text, not syntax: a rule that needs a parser belongs to a lint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -232,11 +232,12 @@ fn versions_stand_in_one_place(tree: &Tree) -> Vec<String> {
     found
 }
 
-fn the_top_level_stays_small(tree: &Tree) -> Vec<String> {
-    let mut names: Vec<&str> = tree.0.keys().map(|path| path.split('/').next().unwrap_or_default()).collect();
-    names.dedup();
-    names.retain(|name| !name.starts_with('.') && !TOP_LEVEL.contains(name));
-    names.into_iter().map(|name| format!("{name} does not belong to the top level")).collect()
+fn the_top_level_is_nine_names_and_the_lock_file(tree: &Tree) -> Vec<String> {
+    let names: BTreeSet<&str> = tree.0.keys().map(|path| path.split('/').next().unwrap_or_default()).collect();
+    let foreign = names.iter().filter(|name| !name.starts_with('.') && !TOP_LEVEL.contains(name));
+    let foreign = foreign.map(|name| format!("{name} does not belong to the top level"));
+    let missing = TOP_LEVEL.iter().filter(|name| !names.contains(*name)).map(|name| format!("{name} is missing at the top level"));
+    foreign.chain(missing).collect()
 }
 
 fn no_machine_is_named(tree: &Tree) -> Vec<String> {
@@ -283,6 +284,18 @@ mod rules {
     const COMMANDS: (&str, &str) = ("commands/Cargo.toml", "package.name = 'commands'");
     const EMBEDDED: (&str, &str) = ("adapters/embedded/Cargo.toml", "package.name = 'embedded'");
 
+    const NINE: [(&str, &str); 9] = [
+        ("docs/README.md", ""),
+        ("Cargo.toml", ""),
+        ("README.md", ""),
+        ("domain/Cargo.toml", ""),
+        ("commands/Cargo.toml", ""),
+        ("projections/Cargo.toml", ""),
+        ("adapters/http/Cargo.toml", ""),
+        ("schemas/openapi.json", ""),
+        ("ops/run", ""),
+    ];
+
     rules! {
         arrows_point_inward refuses [
             &[COMMANDS, ("domain/Cargo.toml", "package.name = 'domain'\n[dependencies]\ncommands.workspace = true")],
@@ -325,13 +338,21 @@ mod rules {
             &[("domain/Cargo.toml", "[lints]\nworkspace = true\n[dependencies]\nserde = { version = '1' }")],
             &[DOMAIN],
         ]
-        the_top_level_stays_small refuses [
-            &[("scripts/build.sh", "")],
+        the_top_level_is_nine_names_and_the_lock_file refuses [
+            &[&NINE[..], &[("Cargo.lock", ""), ("scripts/build.sh", "")]].concat(),
+            &[&NINE[1..], &[("Cargo.lock", "")]].concat(),
         ]
         no_machine_is_named refuses [
             &[("docs/tour.md", "cd /home/somebody/ledger")],
         ]
     }
+}
+
+#[test]
+fn a_missing_room_is_missed_and_a_whole_top_level_is_not() {
+    let whole: Vec<(&str, &str)> = TOP_LEVEL.iter().map(|name| (*name, "")).collect();
+    assert_eq!(the_top_level_is_nine_names_and_the_lock_file(&Tree::sample(&whole)), Vec::<String>::new());
+    assert_eq!(the_top_level_is_nine_names_and_the_lock_file(&Tree::sample(&whole[1..])), ["Cargo.toml is missing at the top level"]);
 }
 
 #[test]

@@ -137,17 +137,24 @@ fn export(from: &Path, to: Option<&Path>, after: Position) -> anyhow::Result<Ans
         None => Box::new(BufWriter::new(std::io::stdout().lock())),
     };
     let (mut at, mut events) = (after, 0_u64);
-    while at < head {
-        let page = reader.scan(at, &Filter::All, 1_024)?;
-        for stored in page.events.iter().take_while(|stored| stored.position <= head) {
-            serde_json::to_writer(&mut out, &line(stored))?;
-            out.write_all(b"\n")?;
-            events += 1;
+    let mut write = || -> anyhow::Result<()> {
+        while at < head {
+            let page = reader.scan(at, &Filter::All, 1_024)?;
+            for stored in page.events.iter().take_while(|stored| stored.position <= head) {
+                out.write_all(line(stored).to_string().as_bytes())?;
+                out.write_all(b"\n")?;
+                events += 1;
+            }
+            meter.add(page.scanned_to.0.min(head.0).saturating_sub(at.0));
+            at = page.scanned_to;
         }
-        meter.add(page.scanned_to.0.min(head.0).saturating_sub(at.0));
-        at = page.scanned_to;
+        Ok(out.flush()?)
+    };
+    match write() {
+        // Whoever read it has seen enough, like `head`.
+        Err(error) if is_broken_pipe(&error) => return Ok(Answer::silent()),
+        written => written?,
     }
-    out.flush()?;
     match to {
         Some(path) => {
             let json = json!({ "path": path, "events": events, "head": head });
@@ -155,6 +162,10 @@ fn export(from: &Path, to: Option<&Path>, after: Position) -> anyhow::Result<Ans
         }
         None => Ok(Answer::silent()),
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// One event as it is exported. What this release cannot read is exported all the same, without what it says.
