@@ -7,7 +7,7 @@ use domain::event::DecodeError;
 use domain::ids::CommandId;
 use domain::journal::JournalError;
 use domain::key::KeyError;
-use domain::log::{StoreError, StreamId};
+use domain::log::{Revision, StoreError, StreamId};
 use domain::operator::OperatorError;
 use domain::payment::PaymentError;
 use domain::pile::PileError;
@@ -111,6 +111,12 @@ pub enum CommandError {
         /// Where.
         stream: StreamId,
     },
+    /// It is at another revision than the request was meant for.
+    #[error("it has changed since; read it again")]
+    Moved {
+        /// Where it is; none when there is none.
+        revision: Option<Revision>,
+    },
     #[error(transparent)]
     Store(StoreError),
     #[error(transparent)]
@@ -148,6 +154,7 @@ impl CommandError {
             | CommandError::NotOwed { .. }
             | CommandError::PersonalData { .. }
             | CommandError::CommandReused { .. }
+            | CommandError::Moved { .. }
             | CommandError::Store(_)
             | CommandError::Unreadable(_) => false,
         }
@@ -174,6 +181,7 @@ impl<E: std::error::Error + Into<CommandError>> From<HandleError<E>> for Command
             HandleError::Refused(refusal) => refusal.into(),
             HandleError::Busy { stream } => CommandError::Busy { stream },
             HandleError::CommandReused { command_id, stream } => CommandError::CommandReused { command_id, stream },
+            HandleError::Moved { revision, .. } => CommandError::Moved { revision },
             HandleError::Store(error) => CommandError::Store(error),
             HandleError::Unreadable(error) => CommandError::Unreadable(error),
         }

@@ -80,7 +80,7 @@ impl Commands {
         let stream = StreamId::station(station_id);
         self.owned("station", &stream, caller.operator_id).await?;
         let envelope = caller.envelope(ids.command(name), station_id.0);
-        Ok(self.ledger.handle::<Station>(&stream, command, &envelope).await?)
+        Ok(self.ledger.handle_at::<Station>(&stream, command, &envelope, ids.revision()).await?)
     }
 
     /// Puts a pile into service at a station.
@@ -110,7 +110,7 @@ impl Commands {
         let stream = StreamId::pile(pile_id);
         let origin = self.owned("pile", &stream, caller.operator_id).await?;
         let envelope = caller.envelope(ids.command("retire pile"), origin.correlation_id);
-        Ok(self.ledger.handle::<Pile>(&stream, PileCommand::Retire, &envelope).await?)
+        Ok(self.ledger.handle_at::<Pile>(&stream, PileCommand::Retire, &envelope, ids.revision()).await?)
     }
 
     /// Puts a connector into service on a pile.
@@ -152,6 +152,6 @@ impl Commands {
         let stream = StreamId::connector(connector_id);
         let origin = self.owned("connector", &stream, caller.operator_id).await?;
         let envelope = caller.envelope(ids.command("retire connector"), origin.correlation_id);
-        Ok(self.ledger.handle::<Connector>(&stream, ConnectorCommand::Retire, &envelope).await?)
+        Ok(self.ledger.handle_at::<Connector>(&stream, ConnectorCommand::Retire, &envelope, ids.revision()).await?)
     }
 }

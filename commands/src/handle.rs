@@ -99,6 +99,14 @@ pub enum HandleError<E: std::error::Error> {
         /// Where.
         stream: StreamId,
     },
+    /// The stream is at another revision than the command was meant for.
+    #[error("{stream} has changed since it was read")]
+    Moved {
+        /// Which.
+        stream: StreamId,
+        /// Where it is; none when there is none.
+        revision: Option<Revision>,
+    },
     /// The event store could not.
     #[error(transparent)]
     Store(StoreError),
@@ -112,7 +120,11 @@ impl<E: std::error::Error> HandleError<E> {
     pub const fn is_retryable(&self) -> bool {
         match self {
             HandleError::Busy { .. } | HandleError::Store(StoreError::Unavailable { .. }) => true,
-            HandleError::Refused(_) | HandleError::CommandReused { .. } | HandleError::Store(_) | HandleError::Unreadable(_) => false,
+            HandleError::Refused(_)
+            | HandleError::CommandReused { .. }
+            | HandleError::Moved { .. }
+            | HandleError::Store(_)
+            | HandleError::Unreadable(_) => false,
         }
     }
 }
@@ -206,6 +218,21 @@ impl Ledger {
         command: D::Command,
         envelope: &Envelope,
     ) -> Result<Done<D>, HandleError<D::Error>> {
+        self.handle_at(stream, command, envelope, None).await
+    }
+
+    /// The same, and only while the stream's last revision is this one: between looking and appending nobody else can write. A repetition is answered all the same,
+    /// since it was done at that revision.
+    ///
+    /// # Errors
+    /// As [`Ledger::handle`], and [`HandleError::Moved`] when somebody has written since.
+    pub async fn handle_at<D: Decider>(
+        &self,
+        stream: &StreamId,
+        command: D::Command,
+        envelope: &Envelope,
+        only_at: Option<Revision>,
+    ) -> Result<Done<D>, HandleError<D::Error>> {
         let entry = self.hot::<D>(stream);
         let mut hot = entry.lock().await;
         // Whether the state holds all that was there when the command came.
@@ -217,6 +244,14 @@ impl Ledger {
         for _ in 0..ATTEMPTS_MAX {
             if hot.commands.contains(&envelope.command_id) {
                 return self.repetition(stream, envelope.command_id, &hot).await;
+            }
+            if only_at.is_some() && hot.revision != only_at {
+                if is_newest {
+                    return Err(HandleError::Moved { stream: stream.clone(), revision: hot.revision });
+                }
+                self.catch_up(stream, &mut hot).await?;
+                is_newest = true;
+                continue;
             }
             let decision = hot.state.decide(command.clone());
             let events = match decision {

@@ -75,7 +75,7 @@ impl Commands {
         let stream = StreamId::api_key(key_id);
         self.owned("key", &stream, caller.operator_id).await?;
         let envelope = caller.envelope(ids.command("revoke key"), key_id.0);
-        Ok(self.ledger.handle::<Key>(&stream, KeyCommand::Revoke, &envelope).await?)
+        Ok(self.ledger.handle_at::<Key>(&stream, KeyCommand::Revoke, &envelope, ids.revision()).await?)
     }
 }
 

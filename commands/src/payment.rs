@@ -113,7 +113,8 @@ impl Commands {
         let goes_back_directly = match session_id {
             _ if is_late || payment.refund(refund_id).is_some() => true,
             None => {
-                let done = self.refund_wallet(caller, ids, terms.user_id, amount).await?;
+                // The revision that was asked for is the payment's, not the wallet's.
+                let done = self.refund_wallet(caller, &ids.only_at(None), terms.user_id, amount).await?;
                 return Ok(Refunding { refund_id: None, position: done.position });
             }
             Some(session_id) => {
@@ -134,7 +135,7 @@ impl Commands {
                 let refund_no = refund_no(payment_id, refund_id);
                 let request = PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason };
                 let envelope = caller.envelope(ids.command("refund payment"), correlation_id);
-                let done = self.ledger.handle::<Payment>(&StreamId::payment(payment_id), request, &envelope).await?;
+                let done = self.ledger.handle_at::<Payment>(&StreamId::payment(payment_id), request, &envelope, ids.revision()).await?;
                 Ok(Refunding { refund_id: Some(refund_id), position: done.position })
             }
         }
@@ -155,7 +156,7 @@ impl Commands {
         let refund_id: RefundId = ids.id("wallet refund");
         let envelope = caller.envelope(ids.command("refund wallet"), refund_id.0);
         let request = WalletCommand::RequestRefund { user_id, refund_id, amount };
-        Ok(self.ledger.handle::<Wallet>(&StreamId::wallet(user_id), request, &envelope).await?)
+        Ok(self.ledger.handle_at::<Wallet>(&StreamId::wallet(user_id), request, &envelope, ids.revision()).await?)
     }
 
     /// Closes an unpaid payment: at its channel first, so that nobody pays into a closed one.

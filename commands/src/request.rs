@@ -1,7 +1,7 @@
 //! Who asks, and a client's idempotency key.
 
 use domain::ids::{CommandId, OperatorId};
-use domain::log::{Actor, StreamId};
+use domain::log::{Actor, Revision, StreamId};
 use domain::request::{Request, RequestCommand};
 use domain::time::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -37,17 +37,30 @@ impl Caller {
     }
 }
 
-/// The ids of one request: the same request finds the same ids again, and so the same streams and the same outcome.
+/// The ids of one request: the same request finds the same ids again, and so the same streams and the same outcome. And the revision that it is tied to, if it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestIds {
     seed: Uuid,
+    only_at: Option<Revision>,
 }
 
 impl RequestIds {
     /// All ids derive from this one, a UUIDv7.
     #[must_use]
     pub const fn new(seed: Uuid) -> RequestIds {
-        RequestIds { seed }
+        RequestIds { seed, only_at: None }
+    }
+
+    /// The same request, to be done only while what it changes is at this revision.
+    #[must_use]
+    pub const fn only_at(self, revision: Option<Revision>) -> RequestIds {
+        RequestIds { only_at: revision, ..self }
+    }
+
+    /// The revision at which it is to be done; none when any will do.
+    #[must_use]
+    pub const fn revision(&self) -> Option<Revision> {
+        self.only_at
     }
 
     /// An id for something new: in the form of a UUIDv7 with the request's time, so that inserts stay local.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::connector::{Connector, ConnectorCommand};
 use domain::decider::Decider as _;
-use domain::ids::{CommandId, ConnectorId, OrderNumber, PaymentId, SessionId, UserId};
+use domain::ids::{ConnectorId, OrderNumber, PaymentId, SessionId, UserId};
 use domain::log::{Position, StreamId};
 use domain::operator::Operator;
 use domain::payment::Channel;
@@ -160,7 +160,7 @@ impl Commands {
         session_id: SessionId,
         reason: StopReason,
     ) -> Result<Done<Session>, CommandError> {
-        self.on_session(caller, ids.command("stop session"), session_id, SessionCommand::RequestStop { reason }).await
+        self.on_session(caller, ids, "stop session", session_id, SessionCommand::RequestStop { reason }).await
     }
 
     /// Ends a session by hand, or decides a dispute.
@@ -177,20 +177,21 @@ impl Commands {
         note: String,
     ) -> Result<Done<Session>, CommandError> {
         let close = SessionCommand::CloseByOperator { energy, ended_at, note };
-        self.on_session(caller, ids.command("close session"), session_id, close).await
+        self.on_session(caller, ids, "close session", session_id, close).await
     }
 
     async fn on_session(
         &self,
         caller: &Caller,
-        command_id: CommandId,
+        ids: &RequestIds,
+        name: &str,
         session_id: SessionId,
         command: SessionCommand,
     ) -> Result<Done<Session>, CommandError> {
         let stream = StreamId::session(session_id);
         let origin = self.owned("session", &stream, caller.operator_id).await?;
-        let envelope = caller.envelope(command_id, origin.correlation_id);
-        Ok(self.ledger.handle::<Session>(&stream, command, &envelope).await?)
+        let envelope = caller.envelope(ids.command(name), origin.correlation_id);
+        Ok(self.ledger.handle_at::<Session>(&stream, command, &envelope, ids.revision()).await?)
     }
 
     /// What charging would cost on this connector.

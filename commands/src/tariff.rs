@@ -32,7 +32,7 @@ impl Commands {
         let published_at = caller.at;
         let command = TariffCommand::Publish { tariff_id, operator_id, name, effective_from, terms, published_at };
         let envelope = caller.envelope(ids.command("publish tariff"), tariff_id.0);
-        Ok(self.ledger.handle::<Tariff>(&stream, command, &envelope).await?)
+        Ok(self.ledger.handle_at::<Tariff>(&stream, command, &envelope, ids.revision()).await?)
     }
 
     /// Lets no session start under a tariff any more.
@@ -43,6 +43,6 @@ impl Commands {
         let stream = StreamId::tariff(tariff_id);
         self.owned("tariff", &stream, caller.operator_id).await?;
         let envelope = caller.envelope(ids.command("withdraw tariff"), tariff_id.0);
-        Ok(self.ledger.handle::<Tariff>(&stream, TariffCommand::Withdraw { tariff_id }, &envelope).await?)
+        Ok(self.ledger.handle_at::<Tariff>(&stream, TariffCommand::Withdraw { tariff_id }, &envelope, ids.revision()).await?)
     }
 }

@@ -64,6 +64,7 @@ impl Commands {
         self.owned("user", &stream, caller.operator_id).await?;
         self.ledger.load::<User>(&stream).await?.state.active()?;
         let command_id = ids.command("change user");
+        self.must_be_meant(ids, &stream, command_id).await?;
         let phone = match data.phone.as_deref() {
             Some(phone) => Some(self.sealed_phone(caller.operator_id, user_id, command_id, phone).await?),
             None => None,
@@ -71,7 +72,7 @@ impl Commands {
         let name = self.sealed(user_id, command_id, "name", data.name.as_deref()).await?;
         let plate = self.sealed(user_id, command_id, "plate", data.plate.as_deref()).await?;
         let envelope = caller.envelope(command_id, user_id.0);
-        Ok(self.ledger.handle::<User>(&stream, UserCommand::Change { phone, name, plate }, &envelope).await?)
+        Ok(self.ledger.handle_at::<User>(&stream, UserCommand::Change { phone, name, plate }, &envelope, ids.revision()).await?)
     }
 
     /// Closes an account: nothing new may be started.
@@ -82,7 +83,7 @@ impl Commands {
         let stream = StreamId::user(user_id);
         self.owned("user", &stream, caller.operator_id).await?;
         let envelope = caller.envelope(ids.command("close user"), user_id.0);
-        Ok(self.ledger.handle::<User>(&stream, UserCommand::Close, &envelope).await?)
+        Ok(self.ledger.handle_at::<User>(&stream, UserCommand::Close, &envelope, ids.revision()).await?)
     }
 
     /// Destroys a user's key: what is sealed with it cannot be read any more, in the log, in every backup of it and in every view. The sums stay.
@@ -92,10 +93,19 @@ impl Commands {
     pub async fn erase_user(&self, caller: &Caller, ids: &RequestIds, user_id: UserId) -> Result<Done<User>, CommandError> {
         let stream = StreamId::user(user_id);
         self.owned("user", &stream, caller.operator_id).await?;
+        let command_id = ids.command("erase user");
+        self.must_be_meant(ids, &stream, command_id).await?;
         // The key goes first: an event that says so must never be a promise.
         self.subjects.destroy(user_id).await?;
-        let envelope = caller.envelope(ids.command("erase user"), user_id.0);
-        Ok(self.ledger.handle::<User>(&stream, UserCommand::Erase, &envelope).await?)
+        let envelope = caller.envelope(command_id, user_id.0);
+        Ok(self.ledger.handle_at::<User>(&stream, UserCommand::Erase, &envelope, ids.revision()).await?)
+    }
+
+    /// What is done to the key store is done before the stream is written: whether the request is meant for this revision is asked before that, too.
+    async fn must_be_meant(&self, ids: &RequestIds, stream: &StreamId, command_id: CommandId) -> Result<(), CommandError> {
+        let revision = self.ledger.load::<User>(stream).await?.revision;
+        let is_meant = ids.revision().is_none() || revision == ids.revision() || self.ledger.has_done::<User>(stream, command_id).await?;
+        if is_meant { Ok(()) } else { Err(CommandError::Moved { revision }) }
     }
 
     /// The operator's user with this phone number, if there is one.

@@ -314,3 +314,22 @@ async fn an_append_that_lands_late_is_not_overlooked_by_the_only_writer() {
     ledger.load::<Connector>(&stream()).await.unwrap();
     assert_eq!(store.reads.load(Ordering::SeqCst), reads, "the doubt is over");
 }
+
+#[tokio::test]
+async fn a_command_that_is_tied_to_a_revision_is_refused_when_somebody_was_faster_and_a_repetition_is_not() {
+    let store = BreakableStore::new();
+    let (one, other) = (ledger(&store), ledger(&store));
+    one.handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    let at = |revision| Some(Revision(revision));
+    other.handle_at::<Connector>(&stream(), occupy(11), &command(2), at(0)).await.unwrap();
+    // The first still has revision 0 in memory, and is told all the same: the append itself finds out.
+    let late = one.handle_at::<Connector>(&stream(), ConnectorCommand::ReportOffline, &command(3), at(0)).await;
+    assert_eq!(late, Err(HandleError::Moved { stream: stream(), revision: at(1) }));
+    assert!(!late.unwrap_err().is_retryable());
+    let again = other.handle_at::<Connector>(&stream(), occupy(11), &command(2), at(0)).await.unwrap();
+    assert!(again.repeated);
+    // Also one that would change nothing was not meant for what is there now.
+    let nothing = other.handle_at::<Connector>(&stream(), occupy(11), &command(4), at(0)).await;
+    assert_eq!(nothing, Err(HandleError::Moved { stream: stream(), revision: at(1) }));
+    assert_eq!(store.types(&stream()).await, [REGISTERED, OCCUPIED]);
+}

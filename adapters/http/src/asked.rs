@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use commands::RequestIds;
 use domain::log::Revision;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -102,8 +103,8 @@ impl PartialSchema for Limit {
 }
 impl ToSchema for Limit {}
 
-/// What `If-Match` asks for. It is looked at before the command is decided: it keeps a person from acting on what they have not seen. What two commands at the
-/// same moment must not do to each other, the aggregate itself decides.
+/// What `If-Match` asks for. It keeps a person from acting on what they have not seen: the command is tied to the revision that they saw, and refused when somebody
+/// writes in between.
 #[derive(Debug, Clone, Default)]
 pub struct IfMatch(Option<String>);
 
@@ -118,7 +119,20 @@ impl FromRequestParts<Arc<Api>> for IfMatch {
 }
 
 impl IfMatch {
-    /// Whether the resource is as the client knows it.
+    /// Ties the request to what the client saw of the resource that it changes.
+    ///
+    /// # Errors
+    /// When that is not, and cannot have been, what is there.
+    pub fn tie(&self, ids: RequestIds, now: Option<Revision>) -> Result<RequestIds, Problem> {
+        let Some(asked) = self.0.as_deref().filter(|asked| asked.trim() != "*") else { return Ok(ids) };
+        match revision_of(asked) {
+            // It may be this very request that has changed it, and whose answer got lost: the command knows itself again, and is refused if it does not.
+            Some(seen) if now.is_some_and(|now| seen <= now) => Ok(ids.only_at(Some(seen))),
+            Some(_) | None => self.check(now).map(|()| ids.only_at(now)),
+        }
+    }
+
+    /// Whether the resource is as the client knows it: for what changes another one.
     ///
     /// # Errors
     /// When it has changed since.
@@ -129,6 +143,13 @@ impl IfMatch {
         }
         Err(Problem::new(Kind::PreconditionFailed, format!("the resource is at {}; read it again", etag(revision))))
     }
+}
+
+/// The revision of a single tag of ours.
+fn revision_of(tag: &str) -> Option<Revision> {
+    let tag = tag.trim();
+    let number = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix("\"r")?.strip_suffix('"')?;
+    number.parse().ok().map(Revision)
 }
 
 /// The tag of a resource at a revision.

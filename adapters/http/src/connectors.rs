@@ -169,7 +169,7 @@ async fn retire(
 ) -> Result<Answer<ConnectorAnswer>, Problem> {
     let stream = StreamId::connector(connector_id);
     api.commands.owned("connector", &stream, asker.operator_id()).await?;
-    precondition.check(api.commands.ledger.load::<Connector>(&stream).await.map_err(CommandError::from)?.revision)?;
+    let ids = precondition.tie(ids, api.commands.ledger.load::<Connector>(&stream).await.map_err(CommandError::from)?.revision)?;
     let done = api.commands.retire_connector(&asker.caller, &ids, connector_id).await?;
     Ok(Answer::ok(answer(&done)?).revision(done.revision).position(done.position))
 }

@@ -181,7 +181,7 @@ async fn revoke(
 ) -> Result<Answer<RevokedKeyAnswer>, Problem> {
     let stream = StreamId::api_key(key_id);
     api.commands.owned("key", &stream, asker.operator_id()).await?;
-    precondition.check(api.commands.ledger.load::<Key>(&stream).await.map_err(CommandError::from)?.revision)?;
+    let ids = precondition.tie(ids, api.commands.ledger.load::<Key>(&stream).await.map_err(CommandError::from)?.revision)?;
     let done = api.commands.revoke_key(&asker.caller, &ids, key_id).await?;
     settled(&api, done.position).await;
     let answer = RevokedKeyAnswer {

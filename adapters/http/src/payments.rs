@@ -324,7 +324,10 @@ async fn refund(
     precondition: IfMatch,
     Order { asker, ids, body }: Order<RefundBody>,
 ) -> Result<Answer<RefundAnswer>, Problem> {
-    precondition.check(api.commands.payment(&asker.caller, payment_id).await?.revision)?;
+    let revision = api.commands.payment(&asker.caller, payment_id).await?.revision;
+    // The money may lie in a wallet or on a bill; the payment is looked at in any case.
+    precondition.check(revision)?;
+    let ids = precondition.tie(ids, revision)?;
     let amount = body.amount_yuan.0;
     let refunding = api.commands.refund_payment(&asker.caller, &ids, payment_id, amount, body.reason.0).await?;
     let answer = RefundAnswer {

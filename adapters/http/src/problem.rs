@@ -160,6 +160,10 @@ impl From<CommandError> for Problem {
             CommandError::PersonalData { .. } => Kind::PersonalDataInvalid,
             CommandError::Busy { .. } => Kind::Busy,
             CommandError::CommandReused { .. } => Kind::CommandReused,
+            CommandError::Moved { revision } => {
+                let at = revision.map_or_else(|| "not there".to_owned(), |revision| format!("at {}", crate::asked::etag(revision)));
+                return Problem::new(Kind::PreconditionFailed, format!("the resource is {at}; read it again"));
+            }
             CommandError::Store(error) => store(error),
             CommandError::Unreadable(_) => Kind::Internal,
         };

@@ -243,7 +243,7 @@ async fn stop(
     precondition: IfMatch,
     Order { asker, ids, body: Nothing {} }: Order<Nothing>,
 ) -> Result<Answer<SessionAnswer>, Problem> {
-    precondition.check(api.commands.session(&asker.caller, session_id).await?.revision)?;
+    let ids = precondition.tie(ids, api.commands.session(&asker.caller, session_id).await?.revision)?;
     let reason = match asker.principal.role {
         Role::App => StopReason::User,
         Role::Finance | Role::Operator | Role::Gateway | Role::Regulator | Role::Partner | Role::Admin => StopReason::Operator,
@@ -277,7 +277,7 @@ async fn close(
     precondition: IfMatch,
     Order { asker, ids, body }: Order<CloseSessionBody>,
 ) -> Result<Answer<SessionAnswer>, Problem> {
-    precondition.check(api.commands.session(&asker.caller, session_id).await?.revision)?;
+    let ids = precondition.tie(ids, api.commands.session(&asker.caller, session_id).await?.revision)?;
     let CloseSessionBody { energy_kwh, ended_at, note } = body;
     let done = api.commands.close_session(&asker.caller, &ids, session_id, energy_kwh.0, ended_at.0, note.0).await?;
     let answer = SessionAnswer::of(&done.state, done.revision, done.position)?;

@@ -255,7 +255,7 @@ async fn change(
     precondition: IfMatch,
     Order { asker, ids, body }: Order<StationDetailsBody>,
 ) -> Result<Answer<StationAnswer>, Problem> {
-    precondition.check(known(&api, &asker, station_id).await?.revision)?;
+    let ids = precondition.tie(ids, known(&api, &asker, station_id).await?.revision)?;
     let details = details(body.name, body.address, &body.place);
     answered(api.commands.change_station(&asker.caller, &ids, station_id, details).await?)
 }
@@ -280,7 +280,7 @@ async fn assign_tariff(
     precondition: IfMatch,
     Order { asker, ids, body }: Order<AssignTariffBody>,
 ) -> Result<Answer<StationAnswer>, Problem> {
-    precondition.check(known(&api, &asker, station_id).await?.revision)?;
+    let ids = precondition.tie(ids, known(&api, &asker, station_id).await?.revision)?;
     answered(api.commands.assign_tariff(&asker.caller, &ids, station_id, TariffId(body.tariff_id)).await?)
 }
 
@@ -296,7 +296,7 @@ async fn retire(
     precondition: IfMatch,
     Order { asker, ids, body: Nothing {} }: Order<Nothing>,
 ) -> Result<Answer<StationAnswer>, Problem> {
-    precondition.check(known(&api, &asker, station_id).await?.revision)?;
+    let ids = precondition.tie(ids, known(&api, &asker, station_id).await?.revision)?;
     answered(api.commands.retire_station(&asker.caller, &ids, station_id).await?)
 }
 
@@ -424,7 +424,7 @@ async fn retire_pile(
 ) -> Result<Answer<PileAnswer>, Problem> {
     let stream = StreamId::pile(pile_id);
     api.commands.owned("pile", &stream, asker.operator_id()).await?;
-    precondition.check(api.commands.ledger.load::<Pile>(&stream).await.map_err(CommandError::from)?.revision)?;
+    let ids = precondition.tie(ids, api.commands.ledger.load::<Pile>(&stream).await.map_err(CommandError::from)?.revision)?;
     let done = api.commands.retire_pile(&asker.caller, &ids, pile_id).await?;
     Ok(Answer::ok(pile_answer(&done)?).revision(done.revision).position(done.position))
 }

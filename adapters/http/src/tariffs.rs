@@ -142,7 +142,7 @@ async fn publish_version(
     precondition: IfMatch,
     Order { asker, ids, body }: Order<PublishTariffBody>,
 ) -> Result<Answer<TariffAnswer>, Problem> {
-    precondition.check(known(&api, &asker, tariff_id).await?.revision)?;
+    let ids = precondition.tie(ids, known(&api, &asker, tariff_id).await?.revision)?;
     let PublishTariffBody { name, effective_from_at, terms } = body;
     let done = api.commands.publish_tariff(&asker.caller, &ids, tariff_id, name.0, effective_from_at.0, terms.read()?).await?;
     Ok(answered(tariff_id, &done))
@@ -160,7 +160,7 @@ async fn withdraw(
     precondition: IfMatch,
     Order { asker, ids, body: Nothing {} }: Order<Nothing>,
 ) -> Result<Answer<TariffAnswer>, Problem> {
-    precondition.check(known(&api, &asker, tariff_id).await?.revision)?;
+    let ids = precondition.tie(ids, known(&api, &asker, tariff_id).await?.revision)?;
     let done = api.commands.withdraw_tariff(&asker.caller, &ids, tariff_id).await?;
     Ok(answered(tariff_id, &done))
 }

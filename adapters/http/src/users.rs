@@ -244,7 +244,7 @@ async fn change(
     precondition: IfMatch,
     Order { asker, ids, body }: Order<ChangeUserBody>,
 ) -> Result<Answer<UserAnswer>, Problem> {
-    precondition.check(revision(&api, &asker, user_id).await?)?;
+    let ids = precondition.tie(ids, revision(&api, &asker, user_id).await?)?;
     let ChangeUserBody { phone, name, plate } = body;
     let data = PersonalData { phone: phone.map(|phone| phone.0), name: name.map(|name| name.0), plate: plate.map(|plate| plate.0) };
     let done = api.commands.change_user(&asker.caller, &ids, user_id, data).await?;
@@ -264,7 +264,7 @@ async fn close(
     precondition: IfMatch,
     Order { asker, ids, body: Nothing {} }: Order<Nothing>,
 ) -> Result<Answer<UserAnswer>, Problem> {
-    precondition.check(revision(&api, &asker, user_id).await?)?;
+    let ids = precondition.tie(ids, revision(&api, &asker, user_id).await?)?;
     let done = api.commands.close_user(&asker.caller, &ids, user_id).await?;
     let answer = opened(&api, user_id, done.position).await?;
     Ok(Answer::ok(answer).revision(done.revision).position(done.position))
@@ -283,7 +283,7 @@ async fn erase(
     precondition: IfMatch,
     Order { asker, ids, body: Nothing {} }: Order<Nothing>,
 ) -> Result<Answer<UserAnswer>, Problem> {
-    precondition.check(revision(&api, &asker, user_id).await?)?;
+    let ids = precondition.tie(ids, revision(&api, &asker, user_id).await?)?;
     let done = api.commands.erase_user(&asker.caller, &ids, user_id).await?;
     let answer = opened(&api, user_id, done.position).await?;
     Ok(Answer::ok(answer).revision(done.revision).position(done.position))

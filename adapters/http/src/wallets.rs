@@ -137,7 +137,7 @@ async fn refund(
 ) -> Result<Answer<WalletAnswer>, Problem> {
     api.commands.owned("user", &StreamId::user(user_id), asker.operator_id()).await?;
     let wallet = api.commands.ledger.load::<Wallet>(&StreamId::wallet(user_id)).await.map_err(CommandError::from)?;
-    precondition.check(wallet.revision)?;
+    let ids = precondition.tie(ids, wallet.revision)?;
     let done = api.commands.refund_wallet(&asker.caller, &ids, user_id, body.amount_yuan.0).await?;
     let answer = answer(user_id, &done.state, done.revision, done.position);
     Ok(Answer::accepted(&format!("/v1/wallets/{user_id}"), answer).revision(done.revision).position(done.position))

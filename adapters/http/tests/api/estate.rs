@@ -62,8 +62,11 @@ async fn a_station_is_changed_whole_and_only_if_it_is_as_the_client_knows_it() {
     let put = |tag: &str| world.request(Role::Operator, Method::PUT, &path).header("if-match", tag.to_owned()).json(&details);
     send(put("\"r7\"")).await.is_problem(412, "precondition-failed");
     send(put("r0")).await.is_problem(400, "invalid-header");
-    let changed = send(put("\"r0\"")).await;
+    let changed = send(put("\"r0\"").header("idempotency-key", "k")).await;
     assert_eq!((changed.is(200)["name"].clone(), changed.header("etag")), (json!("Futian Central"), "\"r1\""));
+    // The answer got lost: the same request is told what it did, and another one that the station has changed.
+    assert_eq!(send(put("\"r0\"").header("idempotency-key", "k")).await.is(200)["revision"], 1);
+    send(put("\"r0\"")).await.is_problem(412, "precondition-failed");
     let gone = send(world.request(Role::Operator, Method::POST, &format!("{path}/retire"))).await.is(200);
     assert_eq!(gone["retired"], true);
     send(put("*")).await.is_problem(409, "retired");

@@ -65,8 +65,13 @@ async fn a_key_is_only_revoked_as_it_was_seen() {
 async fn an_erased_driver_is_nobody_that_can_be_read_or_found() {
     let world = World::new().await;
     let path = format!("/v1/users/{}", world.user);
+    let patch = world.request(Role::App, Method::PATCH, &path).json(&json!({"plate": "粤B12345"}));
+    assert_eq!(send(patch).await.is(200)["revision"], 1);
+    let stale = world.request(Role::Admin, Method::POST, &format!("{path}/erase")).header("if-match", "\"r0\"");
+    send(stale).await.is_problem(412, "precondition-failed");
+    assert_eq!(world.get(Role::App, &path).await.is(200)["phone"], "13800138000", "nothing is destroyed by a request that was not meant");
     let erased = world.post(Role::Admin, &format!("{path}/erase"), json!({})).await.is(200);
-    assert_eq!((&erased["status"], &erased["phone"], &erased["revision"]), (&json!("erased"), &Value::Null, &json!(1)));
+    assert_eq!((&erased["status"], &erased["phone"], &erased["revision"]), (&json!("erased"), &Value::Null, &json!(2)));
     assert_eq!(world.get(Role::App, &path).await.is(200)["phone"], Value::Null);
     world.post(Role::App, "/v1/users/look-up", json!({"phone": "13800138000"})).await.is_problem(404, "not-found");
 }
