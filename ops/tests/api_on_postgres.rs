@@ -109,6 +109,13 @@ fn a_client_reads_what_it_wrote_in_every_read_model() {
         assert_eq!(statement["closing_yuan"], "24.00");
         let explained = read(Role::Finance, &format!("/v1/ledger/explain?session={session}")).await.is(200);
         assert_eq!((explained["bills"].as_array().unwrap().len(), &explained["session"]["session_id"]), (1, &json!(session)));
+        assert_eq!(explained["events"].as_array().unwrap().last().unwrap()["type"], "session.settled");
+        let (line, bill) =
+            (&explained["bills"][0]["lines"][0], world.get(Role::Finance, &format!("/v1/sessions/{session}/bill")).await.is(200));
+        for name in ["kind", "from_at", "until_at", "quantity", "unit_price_yuan", "rule", "amount_yuan"] {
+            assert_eq!(line[name], bill["lines"][0][name], "one name says one thing: {name}");
+        }
+        assert_eq!((&line["product_yuan"], &explained["bills"][0]["disagreements"]), (&json!("16.000000000"), &json!([])));
         assert_eq!(read(Role::Finance, &format!("/v1/ledger/explain?entry={entry}")).await.is(200)["session"]["session_id"], session);
         let near = read(Role::Partner, "/v1/stations?near=114.1,22.5&radius_m=100").await.is(200);
         assert_eq!((&near["items"][0]["connectors"]["total"], &near["items"][0]["distance_m"]), (&json!(1), &json!(0.0)));
@@ -118,6 +125,64 @@ fn a_client_reads_what_it_wrote_in_every_read_model() {
         assert!(projections.await.json()["items"].as_array().unwrap().len() > 20);
         assert_eq!(world.get(Role::Admin, "/v1/projections/sessions").await.is(200)["state"], "live");
         world.get(Role::Admin, "/v1/projections/horoscopes").await.is_problem(404, "not-found");
+    });
+}
+
+#[test]
+fn what_was_owed_is_listed_open_until_it_is_paid_and_settled_from_then_on() {
+    on_postgres(Limits::default(), |world| async move {
+        let (session, position) = settled(&world).await;
+        let listed = async |path: &str, position: u64| send(after(&world, Role::Finance, position, path)).await.is(200)["items"].clone();
+        assert_eq!(listed("/v1/receivables?open=false", position).await, json!([]));
+        let pay = async |amount: &str| {
+            let body = json!({
+                "user_id": world.user, "channel": "sandbox", "amount_yuan": amount,
+                "purpose": {"kind": "session", "session_id": session},
+            });
+            let payment = world.post(Role::App, "/v1/payments", body).await.is(201);
+            world.pay(payment["payment_id"].as_str().unwrap(), amount).await.is(200);
+        };
+        let paid = |wanted: &'static str| {
+            let path = format!("/v1/sessions/{session}/events?limit=200");
+            let is_paid = move |answered: &Answered| {
+                let items = answered.json()["items"].as_array().unwrap().clone();
+                items.last().unwrap()["type"] == "session.receivable_paid" && items.last().unwrap()["data"]["receivable"] == wanted
+            };
+            let world = &world;
+            async move {
+                let events = world.until(Role::Finance, &path, is_paid).await.json();
+                events["items"].as_array().unwrap().last().unwrap()["position"].as_u64().unwrap()
+            }
+        };
+        pay("10").await;
+        let partly = listed("/v1/receivables", paid("14.00").await).await;
+        assert_eq!((&partly[0]["session_id"], &partly[0]["open_yuan"]), (&json!(session), &json!("14.00")), "what is paid in part is open");
+        pay("14").await;
+        let position = paid("0.00").await;
+        assert_eq!(listed("/v1/receivables", position).await, json!([]));
+        let done = listed("/v1/receivables?open=false", position).await;
+        assert_eq!(
+            (&done[0]["session_id"], &done[0]["due_yuan"], &done[0]["open_yuan"]),
+            (&json!(session), &json!("24.00"), &json!("0.00"))
+        );
+    });
+}
+
+#[test]
+fn keys_are_listed_without_what_would_open_anything_and_with_when_they_stopped() {
+    on_postgres(Limits::default(), |world| async move {
+        let made = world.post(Role::Admin, "/v1/keys", json!({"role": "app", "name": "driver app"})).await.is(201);
+        let key = made["key_id"].as_str().unwrap().to_owned();
+        let revoked = world.post(Role::Admin, &format!("/v1/keys/{key}/revoke"), json!({})).await.is(200);
+        let position = revoked["position"].as_u64().unwrap();
+        let read = async |path: &str| send(after(&world, Role::Admin, position, path)).await;
+        let one = read(&format!("/v1/keys/{key}")).await.is(200);
+        assert_eq!((&one["name"], one["revoked_at"].is_string()), (&json!("driver app"), true));
+        let gone = read("/v1/keys?revoked=true&role=app").await;
+        assert_eq!((gone.is(200)["items"].as_array().unwrap().len(), &gone.json()["items"][0]["key_id"]), (1, &json!(key)));
+        assert!(!gone.text.contains(made["secret"].as_str().unwrap()) && !gone.text.contains("sha256"));
+        let own = read("/v1/keys?revoked=false").await.is(200);
+        assert_eq!(own["items"].as_array().unwrap().len(), 7, "one of each role, and none of the other operator's");
     });
 }
 

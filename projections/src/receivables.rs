@@ -12,7 +12,7 @@ use crate::fold::{Keyed, Moment, ProjectionError};
 use crate::row;
 
 row! {
-    /// What is still owed for a session (应收账款).
+    /// What is owed, or was, for a session that its prepayment or wallet did not cover (应收账款).
     pub struct ReceivableRow in "receivables" {
         key {
             /// For which session.
@@ -28,7 +28,7 @@ row! {
         mode: Option<String>,
         /// What the bill comes to.
         due_yuan: Money,
-        /// What is still to be paid.
+        /// What is still to be paid; nothing once it is paid, or the bill came down.
         open_yuan: Money,
         /// Since when.
         since_at: Timestamp,
@@ -47,7 +47,7 @@ pub struct Receivables;
 
 impl Keyed for Receivables {
     type Row = ReceivableRow;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const HANDLES: &'static [&'static str] = &["session.settled", "session.receivable_paid"];
 
     fn keys(moment: &Moment<'_>) -> Result<Vec<(SessionId,)>, ProjectionError> {
@@ -67,7 +67,8 @@ impl Keyed for Receivables {
             }
             _ => return Ok(row),
         };
-        if !open.is_positive() {
+        // Most sessions never owe anything; what once was owed stays to be read.
+        if !open.is_positive() && row.is_none() {
             return Ok(None);
         }
         Ok(Some(ReceivableRow {

@@ -614,7 +614,7 @@ COMMENT ON COLUMN build.wallet_statement__b1.occurred_at IS 'When.';
 DROP VIEW IF EXISTS read.wallet_statement;
 CREATE VIEW read.wallet_statement AS SELECT * FROM build.wallet_statement__b1;
 
--- receivables, version 1, from: session.settled session.receivable_paid
+-- receivables, version 2, from: session.settled session.receivable_paid
 CREATE TABLE build.receivables__b1 (
     session_id uuid NOT NULL,
     operator_id uuid NOT NULL,
@@ -630,14 +630,14 @@ CREATE TABLE build.receivables__b1 (
 ) WITH (fillfactor = 85);
 CREATE INDEX receivables__b1_operator_id_since_at ON build.receivables__b1 (operator_id, since_at, session_id);
 CREATE INDEX receivables__b1_operator_id_user_id_since_at ON build.receivables__b1 (operator_id, user_id, since_at, session_id);
-COMMENT ON TABLE build.receivables__b1 IS 'What is still owed for a session (应收账款).';
+COMMENT ON TABLE build.receivables__b1 IS 'What is owed, or was, for a session that its prepayment or wallet did not cover (应收账款).';
 COMMENT ON COLUMN build.receivables__b1.session_id IS 'For which session.';
 COMMENT ON COLUMN build.receivables__b1.operator_id IS 'Whose: the tenant.';
 COMMENT ON COLUMN build.receivables__b1.user_id IS 'Who owes it; none for a session that only a device knows of.';
 COMMENT ON COLUMN build.receivables__b1.station_id IS 'At which station.';
 COMMENT ON COLUMN build.receivables__b1.mode IS 'How the session was to be paid: `prepaid`, `wallet` or `postpaid`.';
 COMMENT ON COLUMN build.receivables__b1.due_yuan IS 'What the bill comes to.';
-COMMENT ON COLUMN build.receivables__b1.open_yuan IS 'What is still to be paid.';
+COMMENT ON COLUMN build.receivables__b1.open_yuan IS 'What is still to be paid; nothing once it is paid, or the bill came down.';
 COMMENT ON COLUMN build.receivables__b1.since_at IS 'Since when.';
 COMMENT ON COLUMN build.receivables__b1.paid_at IS 'When a part of it was last paid.';
 COMMENT ON COLUMN build.receivables__b1.position IS 'The position that this row holds.';

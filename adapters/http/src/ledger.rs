@@ -6,7 +6,7 @@ use axum::extract::State;
 use domain::ids::SessionId;
 use domain::log::Position;
 use jiff::civil::Date;
-use projections::query::{AsOf, Query, StatementQuery, Subject, Test};
+use projections::query::{AsOf, Explanation, Item, Query, StatementQuery, Subject, Test};
 use projections::value::Value;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use crate::Api;
 use crate::asked::{Limit, Params, Segment};
+use crate::explained::{ExplainedBillAnswer, HappenedAnswer, Story};
 use crate::problem::{Kind, Problem};
 use crate::reading::{Listed, Look, Narrow as _, Page, PageParams, Shown, cursor_of};
-use crate::rows::{AccountRow, BillRow, PaymentRow, PostingRow, RefundRow, SessionRow};
+use crate::rows::{AccountRow, PaymentRow, PostingRow, RefundRow, SessionRow};
 use crate::wire::{Time, Yuan};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
@@ -152,7 +153,7 @@ pub struct StatementAnswer {
     closing_yuan: Yuan,
     /// The postings, in the order of recording.
     #[schema(value_type = Vec<PostingRow>)]
-    items: Vec<projections::query::Item>,
+    items: Vec<Item>,
     /// The `cursor` of the next page; null on the last.
     next: Option<String>,
 }
@@ -288,15 +289,21 @@ pub struct ExplainParams {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExplanationAnswer {
     /// The session.
-    session: Option<SessionRow>,
-    /// Its bills, lines and rules included, the first first.
-    bills: Vec<BillRow>,
+    #[schema(value_type = Option<SessionRow>)]
+    session: Option<Item>,
+    /// What happened to it.
+    events: Vec<HappenedAnswer>,
+    /// Its bills, worked out again from its tariff, the first first.
+    bills: Vec<ExplainedBillAnswer>,
     /// Its payments.
-    payments: Vec<PaymentRow>,
+    #[schema(value_type = Vec<PaymentRow>)]
+    payments: Vec<Item>,
     /// Their refunds.
-    refunds: Vec<RefundRow>,
+    #[schema(value_type = Vec<RefundRow>)]
+    refunds: Vec<Item>,
     /// The postings of all of them, in the order of recording.
-    postings: Vec<PostingRow>,
+    #[schema(value_type = Vec<PostingRow>)]
+    postings: Vec<Item>,
 }
 
 /// The path of every fen of a session
@@ -319,7 +326,14 @@ async fn explain(State(api): State<Arc<Api>>, look: Look, Params(params): Params
         look.queries(&api, view).await?;
     }
     let explanation = look.queries(&api, "journal").await?.explain(look.operator_id(), &subject).await?;
-    let mut explanation = explanation.ok_or_else(|| Problem::not_found("session or entry", &name))?;
-    explanation.payments.iter_mut().for_each(|payment| payment.retain(|name, _| !PaymentRow::HIDDEN.contains(&name.as_str())));
-    Ok(look.shown(explanation))
+    let Explanation { session, bills, mut payments, refunds, postings } =
+        explanation.ok_or_else(|| Problem::not_found("session or entry", &name))?;
+    payments.iter_mut().for_each(|payment| payment.retain(|name, _| !PaymentRow::HIDDEN.contains(&name.as_str())));
+    let session_id = session.as_ref().and_then(|session| session.get("session_id")?.as_str()?.parse().ok());
+    let story = match session_id {
+        Some(session_id) => Story::of(&api, session_id).await?,
+        None => Story::default(),
+    };
+    let bills = bills.into_iter().map(|bill| story.explain(bill)).collect::<Result<_, _>>()?;
+    Ok(look.shown(ExplanationAnswer { session, events: story.events, bills, payments, refunds, postings }))
 }

@@ -5,7 +5,7 @@
 //! | [`auth`] | bearer keys, and the one table of who may do what |
 //! | [`problem`], [`kinds`] | where errors become RFC 9457 problems |
 //! | [`idempotency`], [`asked`] | bodies with their idempotency keys; ids and query parameters |
-//! | [`wire`], [`terms`], [`bills`], [`rows`] | values as they stand in JSON |
+//! | [`wire`], [`terms`], [`bills`], [`explained`], [`rows`] | values as they stand in JSON |
 //! | [`answer`], [`reading`] | answers with their headers; pages and rows of the read models |
 //! | [`observe`], [`limits`] | request ids, spans, metrics; sizes, times, rates |
 //! | [`docs`], [`health`] | the OpenAPI document and its page; how the process is |
@@ -20,6 +20,7 @@ pub mod bills;
 pub mod connectors;
 pub mod device_events;
 pub mod docs;
+pub mod explained;
 pub mod health;
 pub mod idempotency;
 pub mod keys;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use domain::units::Money;
 use jiff::civil::Date;
 use projections::query::{Query, Test};
 use projections::value::Value;
@@ -30,7 +31,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
 pub struct ReceivableParams {
     /// Of this user.
     user_id: Option<Uuid>,
-    /// Only those still open (`true`, also when not given), or only those paid since (`false`).
+    /// Only what is still open, also in part (`true`, also when not given), or only what is settled (`false`).
     open: Option<bool>,
     /// At most this many.
     #[param(inline)]
@@ -39,15 +40,15 @@ pub struct ReceivableParams {
     cursor: Option<String>,
 }
 
-/// What sessions still owe
+/// What sessions owe
 #[utoipa::path(get, path = "/v1/receivables", operation_id = "receivables", tag = "ledger", params(ReceivableParams),
     extensions(("x-read-model" = json!("receivables"))),
     responses((status = 200, description = "The oldest first.", body = Page<ReceivableRow>)))]
 async fn receivables(State(api): State<Arc<Api>>, look: Look, Params(params): Params<ReceivableParams>) -> Result<Listed, Problem> {
-    let query = Query::of("receivables", look.operator_id())
-        .by_id("user_id", params.user_id)
-        .filter("paid_at", Test::IsEmpty(params.open.unwrap_or(true)))
-        .earliest("since_at");
+    let nothing = Value::Decimal(Money::ZERO.value());
+    let open = if params.open.unwrap_or(true) { Test::Above(nothing) } else { Test::AtMost(nothing) };
+    let query =
+        Query::of("receivables", look.operator_id()).by_id("user_id", params.user_id).filter("open_yuan", open).earliest("since_at");
     look.list(&api, query, params.limit, params.cursor.as_deref()).await
 }
 

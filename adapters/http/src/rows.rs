@@ -43,7 +43,7 @@ rows! {
     TariffRow of "tariffs" without "terms";
     AccountRow of "accounts";
     PostingRow of "journal";
-    BillRow of "bills";
+    BillRow of "bills" without "lines" "fees";
     ReceivableRow of "receivables";
     SessionErrorRow of "session_errors";
     DailyStatisticsRow of "daily_statistics";

@@ -48,9 +48,9 @@ pub struct ExplainedLine {
     /// What for.
     pub kind: FeeKind,
     /// From when, on the station's clock.
-    pub from: String,
+    pub from_at: String,
     /// Until when, on the station's clock.
-    pub until: String,
+    pub until_at: String,
     /// How much.
     pub quantity: Decimal,
     /// Of what: `kWh` or `min`; `credit` for what staff took off.
@@ -78,8 +78,8 @@ pub struct ExplainedFee {
     pub amounts_yuan: Vec<Money>,
     /// Their sum.
     pub gross_yuan: Money,
-    /// The tax rate in it, in percent.
-    pub tax_rate: Percent,
+    /// The tax rate in it.
+    pub tax_percent: Percent,
     /// Without tax.
     pub net_yuan: Money,
     /// The tax.
@@ -283,8 +283,8 @@ impl Reckoning<'_> {
         ExplainedLine {
             line: number,
             kind: line.kind,
-            from: self.clock(line.from),
-            until: self.clock(line.until),
+            from_at: self.clock(line.from),
+            until_at: self.clock(line.until),
             quantity: line.quantity,
             unit: unit(line),
             unit_price_yuan: line.unit_price,
@@ -307,8 +307,14 @@ impl Reckoning<'_> {
             if !bill.fees.iter().filter(|fee| fee.kind == kind).eq(&reckoned) {
                 self.disagreements.push(Disagreement::Fee { kind });
             }
-            let explained =
-                |fee: FeeSum| ExplainedFee { kind, amounts_yuan: amounts, gross_yuan: gross, tax_rate, net_yuan: net, tax_yuan: fee.tax };
+            let explained = |fee: FeeSum| ExplainedFee {
+                kind,
+                amounts_yuan: amounts,
+                gross_yuan: gross,
+                tax_percent: tax_rate,
+                net_yuan: net,
+                tax_yuan: fee.tax,
+            };
             fees.extend(reckoned.map(explained));
         }
         fees
@@ -339,7 +345,7 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for ExplainedLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>3} {:<7} {} to {}: ", self.line, self.kind.as_str(), self.from, self.until)?;
+        write!(f, "{:>3} {:<7} {} to {}: ", self.line, self.kind.as_str(), self.from_at, self.until_at)?;
         write!(f, "{} {} × {} ({}) = {}", self.quantity, self.unit, self.unit_price_yuan, self.rule, self.product_yuan)?;
         if !self.rounding_yuan.is_zero() {
             write!(f, ", rounding {:+}", self.rounding_yuan)?;
@@ -355,6 +361,6 @@ impl fmt::Display for ExplainedFee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let amounts: Vec<String> = self.amounts_yuan.iter().map(ToString::to_string).collect();
         write!(f, "{}: {} = {}; ", self.kind.as_str(), amounts.join(" + "), self.gross_yuan)?;
-        write!(f, "net of {} % tax {}, tax {}", self.tax_rate.value().normalize(), self.net_yuan, self.tax_yuan)
+        write!(f, "net of {} % tax {}, tax {}", self.tax_percent.value().normalize(), self.net_yuan, self.tax_yuan)
     }
 }

@@ -280,7 +280,15 @@ fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
             "postings": lines,
         }));
     }
-    let json = json!({ "session_id": session_id, "order_number": terms.order_number, "bills": explained, "entries": entries });
+    let events: Vec<Value> =
+        history.iter().map(|(position, at, event_type)| json!({ "position": position, "occurred_at": at, "type": event_type })).collect();
+    let json = json!({
+        "session_id": session_id,
+        "order_number": terms.order_number,
+        "events": events,
+        "bills": explained,
+        "entries": entries,
+    });
     Answer::new(&json, text)
 }
 
