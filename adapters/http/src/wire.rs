@@ -31,6 +31,16 @@ impl Form {
             && decimals.is_none_or(|decimals| digits(decimals, self.decimals))
     }
 
+    /// Why a text is none of these.
+    fn refusal(&self, text: &str, example: &str) -> String {
+        let shown: String = text.chars().take(40).collect();
+        if (Form { decimals: text.len(), ..*self }).takes(text) {
+            let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+            return format!("\"{shown}\" has {decimals} decimals; at most {} are taken, like {example}", self.decimals);
+        }
+        format!("\"{shown}\" is not a decimal number like {example}")
+    }
+
     fn pattern(&self, positive: bool) -> String {
         let Form { signed, whole_digits, decimals } = self;
         let sign = if *signed { "-?" } else { "" };
@@ -53,7 +63,7 @@ macro_rules! decimals {
         impl FromStr for $name {
             type Err = String;
             fn from_str(text: &str) -> Result<$name, String> {
-                let unfit = || format!("\"{}\" is not a decimal number like {}", text.chars().take(40).collect::<String>(), $example);
+                let unfit = || $name::FORM.refusal(text, $example);
                 if !$name::FORM.takes(text) {
                     return Err(unfit());
                 }
@@ -371,6 +381,15 @@ mod tests {
             assert!(bad.parse::<PositiveYuan>().is_err(), "{bad}");
         }
         assert_eq!("5".parse::<PositiveYuan>().unwrap().0.to_string(), "5.00");
+    }
+
+    #[test]
+    fn a_number_with_too_many_decimals_is_told_so() {
+        let said = |text: &str| text.parse::<Kwh>().unwrap_err();
+        assert_eq!(said("3.00001"), "\"3.00001\" has 5 decimals; at most 4 are taken, like 12.5000");
+        for text in ["three", "3.x0001", "1e400", "3.0000x", "-3.00001", "3.٣٣٣٣٣"] {
+            assert!(said(text).ends_with("is not a decimal number like 12.5000"), "{}", said(text));
+        }
     }
 
     #[test]
