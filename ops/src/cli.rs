@@ -77,10 +77,10 @@ pub(crate) enum ServeRole {
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// What this process does.
+    /// What this process does. With `projector` alone it only reads the ledger, so that it runs beside the process that writes.
     #[arg(long, value_delimiter = ',', default_values_t = [ServeRole::Api, ServeRole::Projector, ServeRole::Processes], value_enum)]
     pub(crate) roles: Vec<ServeRole>,
-    /// The address of the API.
+    /// The address of the API; with `--roles projector`, of /healthz and /metrics, which are served only when it is given.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
 }

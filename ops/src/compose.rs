@@ -162,9 +162,10 @@ pub(crate) fn read_models(config: &Config) -> anyhow::Result<Option<Arc<ReadMode
 }
 
 /// Starts every projection.
-pub(crate) fn start_projections(log: Arc<dyn EventStore>, database: &Arc<ReadModels>) -> Runner {
+pub(crate) fn start_projections(config: &Config, log: Arc<dyn EventStore>, database: &Arc<ReadModels>) -> Runner {
     let store: Arc<dyn ReadStore> = database.clone();
-    Runner::start(log, &store, projections::all(), Options::default())
+    let options = Options { stuck_after: config.projection_stuck_after.0, ..Options::default() };
+    Runner::start(log, &store, projections::all(), options)
 }
 
 /// Somebody at this machine's command line.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) sandbox: SandboxMode,
     /// With which a command goes through a server.
     pub(crate) api_key: Option<ApiKey>,
+    /// A projection that stands still for this long while the log moves on is started again.
+    pub(crate) projection_stuck_after: Seconds,
 }
 
 /// Which engine, and where.
@@ -85,6 +88,9 @@ impl fmt::Debug for ApiKey {
         f.write_str("ApiKey(…)")
     }
 }
+/// A time in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) Duration);
 
 /// A database's URL. Its password is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,6 +133,24 @@ struct Settings {
     log_format: Option<String>,
     sandbox: Option<String>,
     api_key: Option<String>,
+    projection_stuck_after_s: Option<Written>,
+}
+
+/// A number may be written as one, or as text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(i64),
+    Text(String),
+}
+
+impl Written {
+    fn text(&self) -> String {
+        match self {
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text.clone(),
+        }
+    }
 }
 
 impl Config {
@@ -184,6 +208,8 @@ impl Config {
             log_format: setting("log_format", &file.log_format).map_or(Ok(LogFormat::Text), parse)?,
             sandbox: setting("sandbox", &file.sandbox).map_or(Ok(SandboxMode::Prompt), parse)?,
             api_key: setting("api_key", &file.api_key).map(|(secret, _)| ApiKey(secret)),
+            projection_stuck_after: setting("projection_stuck_after_s", &file.projection_stuck_after_s.as_ref().map(Written::text))
+                .map_or(Ok(Seconds(Duration::from_secs(30))), parse)?,
         })
     }
 }
@@ -235,6 +261,16 @@ impl FromStr for LogFormat {
     }
 }
 
+impl FromStr for Seconds {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Seconds, String> {
+        let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=86_400).contains(seconds));
+        seconds
+            .map(|seconds| Seconds(Duration::from_secs(seconds)))
+            .ok_or_else(|| format!("\"{text}\" is not a number of seconds from 1 to 86400"))
+    }
+}
+
 impl FromStr for SandboxMode {
     type Err = String;
     fn from_str(text: &str) -> Result<SandboxMode, String> {
@@ -273,6 +309,14 @@ mod tests {
         let config = Config::of(path, &Settings::default(), variable, &global(Some("here")), Some("[::1]:3")).unwrap();
         assert_eq!(config.event_store, EventStoreUrl::Embedded("here".into()));
         assert_eq!(config.listen.port(), 3);
+    }
+
+    #[test]
+    fn seconds_may_be_written_as_a_number_or_as_text() {
+        let stuck_after = |file: &str| config(file, &[]).map(|config| config.projection_stuck_after.0.as_secs());
+        assert_eq!((stuck_after("").unwrap(), stuck_after("projection_stuck_after_s = 5").unwrap()), (30, 5));
+        assert_eq!(stuck_after("projection_stuck_after_s = \"7\"").unwrap(), 7);
+        assert!(stuck_after("projection_stuck_after_s = 0").unwrap_err().to_string().contains("from 1 to 86400"));
     }
 
     #[test]

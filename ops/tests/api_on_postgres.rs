@@ -8,22 +8,19 @@ use http_api::{Limits, auth};
 use read_models::{ReadModels, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 #[path = "../../adapters/http/tests/api/harness.rs"]
 mod harness;
 
+mod database;
+
+use database::Database;
 use harness::{Answered, Reading, World, send};
 
-/// A world with read models in a database of its own, dropped afterwards. Without a server: loudly skipped on a laptop, a failure in CI.
+/// A world with read models in a database of its own, dropped afterwards.
 fn on_postgres<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) -> F) {
-    let Ok(server) = std::env::var("CHARGELEDGER_TEST_DATABASE_URL") else {
-        assert!(std::env::var("CI").is_err(), "CHARGELEDGER_TEST_DATABASE_URL is not set");
-        eprintln!("SKIPPED: CHARGELEDGER_TEST_DATABASE_URL is not set, so the API was not tested on PostgreSQL");
-        return;
-    };
-    let name = format!("chargeledger_test_{}", Uuid::now_v7().simple());
-    let url = url(&server, &name);
+    let Some(database) = Database::new() else { return };
+    let url = database.url();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
@@ -34,28 +31,10 @@ fn on_postgres<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) 
     }));
     // What still holds a connection goes first.
     drop(runtime);
-    drop_database(&server, &name);
+    drop(database);
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
-}
-
-/// The server's URL with another database.
-fn url(server: &str, name: &str) -> String {
-    let (server, options) = server.split_once('?').map_or((server, String::new()), |(server, options)| (server, format!("?{options}")));
-    let host = server.find("://").map_or(0, |at| at + 3);
-    let server = server[host..].find('/').map_or(server, |at| &server[..host + at]);
-    format!("{server}/{name}{options}")
-}
-
-fn drop_database(server: &str, name: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
-        connection.abort();
-    });
 }
 
 /// A settled session of 20 kWh, and the position at which everything about it stands in the log.

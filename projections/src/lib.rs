@@ -8,7 +8,7 @@
 //! | [`geo`] | coordinates for distances |
 //! | [`query`] | the port of those who read |
 //! | [`quarantine`] | which events a projection steps over, by an operator's decision |
-//! | [`runner`], [`feed`] | one reader of the log, a task for each projection |
+//! | [`runner`], [`feed`] | one reader of the log, a task for each projection; `projector` is such a task, `supervisor` its watchdog, `registry` what it hears from outside |
 //!
 //! Adding one is a file and a line in [`all`]: docs/howto/add-a-projection.md.
 
@@ -18,12 +18,16 @@ pub mod context;
 pub mod feed;
 pub mod fold;
 pub mod geo;
+mod measure;
 pub mod port;
 mod projector;
 pub mod quarantine;
 pub mod query;
+mod registry;
 pub mod runner;
+mod status;
 mod stretch;
+mod supervisor;
 pub mod table;
 pub mod value;
 

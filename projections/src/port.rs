@@ -3,6 +3,8 @@
 //! Rows and checkpoint commit together; the checkpoint moves by compare-and-set. Nothing here rebuilds: a build is a number, so
 //! that a second one can be filled beside the one that serves.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -124,8 +126,8 @@ pub enum ReadStoreError {
         /// What is the matter.
         reason: String,
     },
-    /// The build does not stand where the batch begins, or is gone: another projector was faster, or somebody dropped it.
-    #[error("build {build} no longer stands at {from}")]
+    /// The build does not stand where the batch begins, is gone, or is not what it was: another projector was faster, somebody dropped it or swapped it out.
+    #[error("build {build} no longer stands at {from} as it did")]
     Superseded {
         /// The build's table.
         build: String,
@@ -167,7 +169,8 @@ pub trait ReadStore: Send + Sync + 'static {
     /// The rows under these keys, those that are there.
     async fn load(&self, definition: &Definition, build: &Build, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, ReadStoreError>;
 
-    /// Writes the rows and moves the checkpoint, all or nothing.
+    /// Writes the rows and moves the checkpoint, all or nothing. Refused as superseded unless the build stands where the batch begins, and is in the state
+    /// that the caller believes it to be in.
     async fn commit(&self, definition: &Definition, build: &Build, batch: &Batch) -> Result<(), ReadStoreError>;
 
     /// Notes why a build stands still, or that it does so no longer.
@@ -181,4 +184,14 @@ pub trait ReadStore: Send + Sync + 'static {
 
     /// Every build there is.
     async fn builds(&self) -> Result<Vec<Build>, ReadStoreError>;
+
+    /// A claim to lead projections, of its own.
+    fn leadership(&self) -> Box<dyn Leadership>;
+}
+
+/// The claim of one process to lead projections: of each, one process writes at a time. Dropping it gives all of them up, as the end of the process does.
+#[async_trait]
+pub trait Leadership: Send + 'static {
+    /// Which of these this claim leads from now on: those that it has led, and those that nobody led. After an error it leads none.
+    async fn lead(&mut self, names: &[&'static str]) -> Result<HashSet<&'static str>, ReadStoreError>;
 }

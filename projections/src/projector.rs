@@ -15,7 +15,8 @@ use crate::feed::Feed;
 use crate::fold::{Definition, Folded, Moment, Projection};
 use crate::port::{Batch, Build, BuildState, Halt, ReadStore, ReadStoreError};
 use crate::quarantine::{Fate, Sorting};
-use crate::runner::{Progress, State};
+use crate::registry::{Seen, news};
+use crate::status::{Progress, State};
 use crate::stretch::{Stretch, halt_at, outcome};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -27,6 +28,7 @@ const FEW_EVENTS: usize = 128;
 const QUIET: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+#[derive(Clone)]
 pub(crate) struct Projector {
     pub(crate) projection: Arc<dyn Projection>,
     pub(crate) feed: Arc<Feed>,
@@ -34,16 +36,35 @@ pub(crate) struct Projector {
     pub(crate) batch_events_max: usize,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) resume: Arc<Notify>,
+    pub(crate) seen: watch::Receiver<Arc<Seen>>,
     pub(crate) stop: watch::Receiver<bool>,
     /// How many events there were when the database last looked at its tables.
     pub(crate) looked_at: Option<u64>,
 }
 
 /// Why a run of a projector ended without being told to.
+#[derive(Debug, thiserror::Error)]
 enum Trouble {
+    #[error(transparent)]
     Log(StoreError),
+    #[error(transparent)]
     Database(ReadStoreError),
-    Halted(Box<Halt>),
+    /// The registry says that there is something else to write on, or that another process leads.
+    #[error("the registry has changed")]
+    Displaced,
+    #[error("{}", halt.error)]
+    Halted {
+        build: Box<Build>,
+        halt: Box<Halt>,
+        /// What the registry showed before says nothing about it.
+        noted: Instant,
+    },
+}
+
+impl Trouble {
+    fn halted(build: &Build, halt: Halt) -> Trouble {
+        Trouble::Halted { build: Box::new(build.clone()), halt: Box::new(halt), noted: Instant::now() }
+    }
 }
 
 impl From<StoreError> for Trouble {
@@ -64,7 +85,8 @@ impl Projector {
         let name = self.projection.definition().name;
         let mut backoff = BACKOFF_MIN;
         let mut troubled = false;
-        loop {
+        let mut superseded = false;
+        while self.lead(name).await {
             let before = self.progress.borrow().position;
             let trouble = match self.follow().await {
                 Ok(()) => return,
@@ -72,32 +94,37 @@ impl Projector {
             };
             if self.progress.borrow().position > before {
                 backoff = BACKOFF_MIN;
-                troubled = false;
+                (troubled, superseded) = (false, false);
             }
             match trouble {
-                Trouble::Halted(halt) => {
+                Trouble::Displaced => {
+                    info!(projection = name, "the registry has changed: the projection opens its build anew");
+                    continue;
+                }
+                Trouble::Halted { build, halt, noted } => {
                     error!(projection = name, position = %halt.position, event_type = halt.event_type, error = halt.error, "projection halted");
                     self.progress.send_modify(|progress| {
                         progress.state = State::Halted;
                         progress.error = Some(halt.error.clone());
                         progress.halt = Some(*halt);
                     });
-                    tokio::select! {
-                        () = self.resume.notified() => info!(projection = name, "projection resumed"),
-                        _ = self.stop.wait_for(|stop| *stop) => return,
+                    if !self.lifted(&build, noted).await {
+                        return;
                     }
+                    info!(projection = name, "projection tries again");
+                    continue;
                 }
                 Trouble::Database(ReadStoreError::Superseded { build, from }) => {
-                    debug!(projection = name, build, %from, "another projector was faster");
+                    debug!(projection = name, build, %from, "the build was swapped, or another projector was faster");
+                    // What is there now is there already: nothing is to be waited for, unless that does not help.
+                    if !std::mem::replace(&mut superseded, true) {
+                        continue;
+                    }
                 }
                 Trouble::Log(_)
                 | Trouble::Database(ReadStoreError::Unavailable { .. } | ReadStoreError::Missing { .. } | ReadStoreError::Refused { .. }) =>
                 {
-                    let reason = match &trouble {
-                        Trouble::Log(error) => error.to_string(),
-                        Trouble::Database(error) => error.to_string(),
-                        Trouble::Halted(_) => String::new(),
-                    };
+                    let reason = trouble.to_string();
                     // Logged once when it begins; the status says it for as long as it lasts.
                     if !troubled {
                         warn!(projection = name, reason, "projection waits");
@@ -117,10 +144,50 @@ impl Projector {
         }
     }
 
+    /// Returns true once this process leads the projection; false when it is told to stop before.
+    async fn lead(&mut self, name: &str) -> bool {
+        let mut stood_by = false;
+        loop {
+            let seen = self.seen.borrow_and_update().clone();
+            if seen.leads(name) {
+                if stood_by {
+                    info!(projection = name, "this process leads the projection");
+                    self.progress.send_modify(|progress| progress.state = State::Starting);
+                }
+                return true;
+            }
+            if seen.is_something() {
+                stood_by = true;
+                self.progress.send_modify(|progress| progress.stands_by(&seen, name));
+            }
+            tokio::select! {
+                () = news(&mut self.seen) => {}
+                _ = self.stop.wait_for(|stop| *stop) => return false,
+            }
+        }
+    }
+
+    /// Returns true once a halted projection may try again: it was told to, the halt was lifted in the registry, another build serves, or another process
+    /// leads. False when it is told to stop before.
+    async fn lifted(&mut self, build: &Build, noted: Instant) -> bool {
+        loop {
+            let seen = self.seen.borrow_and_update().clone();
+            if seen.lifts(build, noted) || seen.displaces(build, noted) {
+                return true;
+            }
+            tokio::select! {
+                () = self.resume.notified() => return true,
+                () = news(&mut self.seen) => {}
+                _ = self.stop.wait_for(|stop| *stop) => return false,
+            }
+        }
+    }
+
     /// Follows the log until it is told to stop.
     async fn follow(&mut self) -> Result<(), Trouble> {
         let definition = self.projection.definition();
         let mut build = self.store.open(&definition).await?;
+        let opened = Instant::now();
         self.check_ledger(&build).await?;
         // Decisions stand behind their events: all of them are known before anything is folded.
         let mut sorting = Arc::new(Sorting::new(&definition, self.feed.quarantined().await?));
@@ -133,6 +200,9 @@ impl Projector {
         loop {
             if *self.stop.borrow() || self.stop.has_changed().is_err() {
                 return self.write(&definition, &mut build, idle).await;
+            }
+            if self.seen.borrow_and_update().displaces(&build, opened) {
+                return Err(Trouble::Displaced);
             }
             let at = idle.as_ref().map_or(build.position, |idle| idle.to);
             let Some(stretch) = self.gather(&definition, &mut build, at, events_max, idle.is_some()).await? else {
@@ -217,6 +287,7 @@ impl Projector {
                     tokio::select! {
                         waited = self.feed.wait_past(at) => waited?,
                         () = tokio::time::sleep(QUIET), if is_something_unwritten => return Ok(None),
+                        () = news(&mut self.seen) => return Ok(None),
                         _ = self.stop.wait_for(|stop| *stop) => return Ok(None),
                     }
                 }
@@ -294,7 +365,7 @@ impl Projector {
             };
             // Written down, so that whoever asks from another process hears of it too.
             self.store.note_halt(build, Some(&halt)).await?;
-            return Err(Trouble::Halted(Box::new(halt)));
+            return Err(Trouble::halted(build, halt));
         }
         // An event that cannot be applied stands behind the checkpoint; what was noted at the checkpoint was another ledger, and is over.
         if build.halt.as_ref().is_some_and(|halt| halt.position <= build.position) {
@@ -305,7 +376,7 @@ impl Projector {
 
     async fn halt(&self, build: &Build, halt: Halt) -> Trouble {
         match self.store.note_halt(build, Some(&halt)).await {
-            Ok(()) => Trouble::Halted(Box::new(halt)),
+            Ok(()) => Trouble::halted(build, halt),
             // Not written down is not visible to everybody: try again, and come back here.
             Err(error) => Trouble::Database(error),
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use projections::port::ReadStoreError;
 use tokio::sync::Mutex;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
 use tracing::info;
 
@@ -50,7 +51,7 @@ impl Default for Settings {
 
 /// The read models' database.
 pub struct ReadModels {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) queries: Pool,
     pub(crate) projectors: Pool,
     is_ready: Mutex<bool>,
@@ -105,7 +106,7 @@ impl ReadModels {
             return Ok(());
         }
         match self.projector_client().await {
-            Err(ReadStoreError::Missing { .. }) => self.create_database().await?,
+            Err(ReadStoreError::Missing { .. }) => create_database(&self.config).await?,
             Err(error) => return Err(error),
             Ok(_) => {}
         }
@@ -142,27 +143,30 @@ impl ReadModels {
             Err(error) => Err(ReadStoreError::Unavailable { reason: format!("the read models' schema cannot be made: {error}") }),
         }
     }
+}
 
-    async fn create_database(&self) -> Result<(), ReadStoreError> {
-        let Some(name) = self.config.get_dbname() else { return Ok(()) };
-        let mut config = self.config.clone();
-        config.dbname("postgres");
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| error::database(&error))?;
-        let connection = tokio::spawn(connection);
-        let quoted = name.replace('"', "\"\"");
-        let created = client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await;
-        drop(client);
-        connection.abort();
-        match created {
-            Ok(()) => {
-                info!(database = name, "made the read models' database");
-                Ok(())
-            }
-            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::DUPLICATE_DATABASE) => Ok(()),
-            Err(error) => Err(ReadStoreError::Unavailable {
-                reason: format!("the database \"{name}\" is missing and cannot be made: {}", error::database(&error)),
-            }),
+/// Makes the database that a URL names, if its server is there and the role may.
+pub(crate) async fn create_database(config: &Config) -> Result<(), ReadStoreError> {
+    let Some(name) = config.get_dbname() else { return Ok(()) };
+    let mut config = config.clone();
+    config.dbname("postgres");
+    let (client, connection) = config.connect(NoTls).await.map_err(|error| error::database(&error))?;
+    let connection = tokio::spawn(connection);
+    let quoted = name.replace('"', "\"\"");
+    let created = client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await;
+    drop(client);
+    connection.abort();
+    // Two that make it at once: the one that comes second finds it there, or is told so by the catalogue's own index.
+    let is_there = [&SqlState::DUPLICATE_DATABASE, &SqlState::UNIQUE_VIOLATION];
+    match created {
+        Ok(()) => {
+            info!(database = name, "made the read models' database");
+            Ok(())
         }
+        Err(error) if error.code().is_some_and(|code| is_there.contains(&code)) => Ok(()),
+        Err(error) => Err(ReadStoreError::Unavailable {
+            reason: format!("the database \"{name}\" is missing and cannot be made: {}", error::database(&error)),
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`connect`] | the pools, and everything that is missing on the server made |
+//! | [`leader`] | which process leads which projection: advisory locks of one session |
 //! | [`schema`] | tables of builds from the projections' row types |
 //! | [`cells`] | cells to parameters, columns to cells |
 //! | [`store`] | the projections' port: builds, rows and checkpoint in one transaction |
@@ -16,6 +17,7 @@ mod books;
 pub mod cells;
 pub mod connect;
 mod error;
+pub mod leader;
 mod near;
 mod page;
 pub mod query;

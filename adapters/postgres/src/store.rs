@@ -7,7 +7,7 @@ use deadpool_postgres::Transaction;
 use domain::ids::EventId;
 use domain::log::Position;
 use projections::fold::{Changes, Definition};
-use projections::port::{Batch, Build, BuildState, Counted, Halt, ReadStore, ReadStoreError};
+use projections::port::{Batch, Build, BuildState, Counted, Halt, Leadership, ReadStore, ReadStoreError};
 use projections::table::{ColumnShape, Table};
 use projections::value::{ColumnType, Value};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::cells::{Parameter, array, cells, parameter};
 use crate::connect::{ReadModels, SCHEMA_LOCK};
 use crate::error::database;
+use crate::leader::Leader;
 use crate::schema;
 
 /// From this many rows on, `COPY` is worth its extra round trips.
@@ -54,7 +55,8 @@ impl ReadStore for ReadModels {
         let moved = transaction
             .prepare_cached(
                 "UPDATE build.registry SET position = $4, last_event = coalesce($5, last_event), applied = applied + $6, ignored = ignored + $7, \
-                 quarantined = quarantined + $8, halt = NULL, updated_at = now() WHERE name = $1 AND number = $2 AND position = $3",
+                 quarantined = quarantined + $8, halt = NULL, updated_at = now() \
+                 WHERE name = $1 AND number = $2 AND position = $3 AND state = $9",
             )
             .await
             .map_err(|error| self.failed(&error))?;
@@ -71,6 +73,8 @@ impl ReadStore for ReadModels {
                     &bigint(counted.applied),
                     &bigint(counted.ignored),
                     &bigint(counted.quarantined),
+                    // Somebody may have swapped it meanwhile.
+                    &state_word(build.state),
                 ],
             )
             .await
@@ -126,6 +130,10 @@ impl ReadStore for ReadModels {
         let sql = format!("SELECT {BUILD_COLUMNS} FROM build.registry ORDER BY name, number");
         let rows = client.query(&sql, &[]).await.map_err(|error| self.failed(&error))?;
         rows.iter().map(|row| read_build(row).map_err(|error| self.failed(&error))).collect()
+    }
+
+    fn leadership(&self) -> Box<dyn Leadership> {
+        Box::new(Leader::new(&self.config))
     }
 }
 

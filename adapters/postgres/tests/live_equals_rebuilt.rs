@@ -29,7 +29,8 @@ fn follow(seed: u64, rounds: usize, steps: usize) {
         let mut history = History::new(seed).await;
         let log = history.log().clone();
         for _ in 0..rounds {
-            let options = Options { page_events: random.random_range(1..50), batch_events_max: random.random_range(1..200) };
+            let options =
+                Options { page_events: random.random_range(1..50), batch_events_max: random.random_range(1..200), ..Options::default() };
             let read_models = database.read_models();
             let runner = log.run(&read_models, projections::all(), options);
             history.go_on(steps).await;
@@ -67,7 +68,7 @@ fn two_processes_that_project_the_same_apply_nothing_twice() {
     on_postgres(|database: Database| async move {
         let mut history = History::new(11).await;
         let log = history.log().clone();
-        let small = Options { page_events: 7, batch_events_max: 20 };
+        let small = Options { page_events: 7, batch_events_max: 20, ..Options::default() };
         let (one, other) = (database.read_models(), database.read_models());
         let runners = [log.run(&one, projections::all(), small), log.run(&other, projections::all(), small)];
         history.go_on(400).await;

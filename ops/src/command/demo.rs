@@ -52,7 +52,7 @@ async fn fill(config: &Config, options: &Demo, url: &str) -> anyhow::Result<Answ
     let writing = Writing::open(config, World::Imported)?;
     let log: Arc<dyn EventStore> = writing.store.clone();
     let database = read_models(config)?;
-    let projections = database.as_ref().map(|database| start_projections(log.clone(), database));
+    let projections = database.as_ref().map(|database| start_projections(config, log.clone(), database));
 
     let plan = Plan::of(format, estate::operator_of(format), rows);
     let imported: HashSet<SessionId> = plan.sessions.iter().map(|session| session.session_id).collect();

@@ -7,6 +7,7 @@ mod import;
 mod key;
 mod operator;
 mod projection;
+mod projector;
 mod serve;
 mod store;
 mod user;

@@ -1,4 +1,5 @@
-//! `serve`: the API, the read models and the process managers, all in one process or some of them.
+//! `serve`: the API, the read models and the process managers, all in one process or some of them. The API and the process managers write the store; a process
+//! with the read models alone only reads it ([`crate::command::projector`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use commands::key::KeyDirectory;
 use domain::log::EventStore;
+use embedded::OpenError;
 use http_api::live::Hub;
 use http_api::presence::{Presence, watch_silence};
 use http_api::{Api, Limits};
@@ -17,13 +19,19 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cli::{Serve, ServeRole};
+use crate::command::projector;
 use crate::compose::{World, Writing, read_models, start_projections};
 use crate::config::Config;
 use crate::output::Answer;
 
 pub(crate) async fn run(config: &Config, options: &Serve) -> anyhow::Result<Answer> {
-    let listener = if options.roles.contains(&ServeRole::Api) { Some(bind(config.listen).await?) } else { None };
-    serve(config, &options.roles, listener).await?;
+    let writes = options.roles.iter().any(|role| matches!(role, ServeRole::Api | ServeRole::Processes));
+    let listens = options.roles.contains(&ServeRole::Api) || (!writes && options.listen.is_some());
+    let listener = if listens { Some(bind(config.listen).await?) } else { None };
+    match writes {
+        true => serve(config, &options.roles, listener).await?,
+        false => projector::serve(config, listener).await?,
+    }
     Ok(Answer::silent())
 }
 
@@ -44,10 +52,20 @@ pub(crate) async fn told_to_stop() {
     }
 }
 
+/// Whoever meets another writer hears what can run beside it.
+fn only_one_writes(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<OpenError>() {
+        Some(OpenError::Locked { .. }) => error.context(
+            "the roles api and processes write the ledger, and one process writes; beside it, only --roles projector can be served",
+        ),
+        _ => error,
+    }
+}
+
 /// Runs these roles until the process is told to stop, then lets everything finish what is in hand.
 pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option<TcpListener>) -> anyhow::Result<()> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
-    let writing = Writing::open(config, World::Configured)?;
+    let writing = Writing::open(config, World::Configured).map_err(only_one_writes)?;
     let log: Arc<dyn EventStore> = writing.store.clone();
     let managers = match roles.contains(&ServeRole::Processes) {
         true => Some(writing.start_managers(true).await?),
@@ -58,7 +76,7 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
         warn!("no database is configured (CHARGELEDGER_DATABASE_URL): commands go on, queries cannot be answered");
     }
     let projections = match &database {
-        Some(database) if roles.contains(&ServeRole::Projector) => Some(Arc::new(start_projections(log.clone(), database))),
+        Some(database) if roles.contains(&ServeRole::Projector) => Some(Arc::new(start_projections(config, log.clone(), database))),
         Some(_) | None => None,
     };
     let (stop, stopped) = watch::channel(false);

@@ -9,7 +9,7 @@ use super::plan::{Plan, PlannedSession, RowOddity};
 use super::{ImportedSession, Report, Rows, carry_out, estate, format, read};
 use crate::command::audit::look_at_everything;
 use crate::compose::{World, Writing};
-use crate::config::{Config, EventStoreUrl, LogFormat, SandboxMode};
+use crate::config::{Config, EventStoreUrl, LogFormat, SandboxMode, Seconds};
 use crate::summary::Figures;
 
 const CARY: &[u8] = include_bytes!("../../demo/cary_sessions.csv.gz");
@@ -232,6 +232,7 @@ fn config(directory: &std::path::Path) -> Config {
         log_format: LogFormat::Text,
         sandbox: SandboxMode::Prompt,
         api_key: None,
+        projection_stuck_after: Seconds(std::time::Duration::from_secs(30)),
     }
 }
 

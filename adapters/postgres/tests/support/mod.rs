@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod history;
+pub mod tampered;
 
 use std::collections::HashMap;
 use std::future::Future;

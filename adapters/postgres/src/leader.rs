@@ -1,0 +1,97 @@
+//! Which process leads which projection: advisory locks of one session.
+//!
+//! The locks live exactly as long as their connection. A process that is killed, or whose machine is gone, has none any more, and nothing has to be cleaned
+//! up; both ends look after the connection with keep-alives, so that a cable that was pulled is noticed in seconds. A connection pooler in between must pool
+//! sessions, not transactions.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use projections::port::{Leadership, ReadStoreError};
+use tokio_postgres::{Client, Config, NoTls};
+use tracing::{debug, warn};
+
+use crate::connect::create_database;
+use crate::error::database;
+
+/// After this much silence, the other end is asked whether it is still there, every second, three times.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// Takes the locks that nobody has. All of a process's locks are of one session, which nothing else uses.
+const TRY: &str =
+    "SELECT name FROM unnest($1::text[]) AS name WHERE pg_try_advisory_lock(hashtextextended('chargeledger projector ' || name, 0))";
+
+/// A claim to lead projections.
+pub struct Leader {
+    config: Config,
+    session: Option<Client>,
+    led: HashSet<&'static str>,
+}
+
+impl Leader {
+    /// Connects when it is first asked.
+    pub(crate) fn new(config: &Config) -> Leader {
+        let mut config = config.clone();
+        let given = config.get_options().unwrap_or_default().to_owned();
+        // The server's own ends of it: what lets go of the locks when this machine has vanished.
+        config.options(format!(
+            "{given} -c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3 -c statement_timeout=4000 \
+             -c idle_session_timeout=0 -c client_min_messages=warning"
+        ));
+        config.application_name("chargeledger leader").keepalives(true).keepalives_idle(SILENCE_MAX);
+        config.keepalives_interval(Duration::from_secs(1)).keepalives_retries(3);
+        Leader { config, session: None, led: HashSet::new() }
+    }
+
+    /// A new session, which leads nothing yet.
+    async fn connect(&mut self) -> Result<(), ReadStoreError> {
+        if !self.led.is_empty() {
+            warn!(projections = self.led.len(), "the connection that leads is lost");
+        }
+        self.give_up();
+        let (client, connection) = match self.config.connect(NoTls).await.map_err(|error| database(&error)) {
+            Err(ReadStoreError::Missing { .. }) => {
+                create_database(&self.config).await?;
+                self.config.connect(NoTls).await.map_err(|error| database(&error))?
+            }
+            connected => connected?,
+        };
+        // It ends when the client is dropped, or the server hangs up; then the client says that it is closed.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "the connection that leads has ended");
+            }
+        });
+        self.session = Some(client);
+        Ok(())
+    }
+
+    fn give_up(&mut self) {
+        self.session = None;
+        self.led.clear();
+    }
+}
+
+#[async_trait]
+impl Leadership for Leader {
+    async fn lead(&mut self, names: &[&'static str]) -> Result<HashSet<&'static str>, ReadStoreError> {
+        if self.session.as_ref().is_none_or(Client::is_closed) {
+            self.connect().await?;
+        }
+        let wanted: Vec<&'static str> = names.iter().copied().filter(|name| !self.led.contains(name)).collect();
+        if let (Some(session), false) = (&self.session, wanted.is_empty()) {
+            match session.query(TRY, &[&wanted]).await {
+                Ok(rows) => {
+                    let taken: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+                    self.led.extend(wanted.into_iter().filter(|name| taken.contains(*name)));
+                }
+                Err(error) => {
+                    self.give_up();
+                    return Err(database(&error));
+                }
+            }
+        }
+        Ok(self.led.clone())
+    }
+}

@@ -1,0 +1,33 @@
+//! The projections as metrics, for whatever recorder the process has.
+//!
+//! Gauges, because they are of the build that is written on: after a swap, counts may be smaller than before.
+
+use crate::status::{State, Status};
+
+/// A projection was started again by the watchdog.
+pub(crate) fn restarted(name: &'static str) {
+    metrics::counter!("projection_restarts_total", "projection" => name).increment(1);
+}
+
+/// Shows how a projection is.
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float; no money in it")]
+pub(crate) fn publish(status: &Status) {
+    let gauge = |name: &'static str, value: f64| metrics::gauge!(name, "projection" => status.name.clone()).set(value);
+    gauge("projection_position", status.position.0 as f64);
+    gauge("projection_build", status.build as f64);
+    gauge("projection_lag_events", status.lag_events as f64);
+    gauge("projection_lag_seconds", status.lag_seconds as f64);
+    gauge("projection_events_per_second", status.events_per_s as f64);
+    gauge("projection_halted", f64::from(u8::from(status.halt.is_some())));
+    for (fate, events) in
+        [("applied", status.counted.applied), ("ignored", status.counted.ignored), ("quarantined", status.counted.quarantined)]
+    {
+        metrics::gauge!("projection_events", "projection" => status.name.clone(), "fate" => fate).set(events as f64);
+    }
+    for state in State::ALL {
+        let is_so = f64::from(u8::from(status.state == state));
+        metrics::gauge!("projection_state", "projection" => status.name.clone(), "state" => state.as_str()).set(is_so);
+    }
+    // The counter is there from the beginning, so that its first increase is seen.
+    metrics::counter!("projection_restarts_total", "projection" => status.name.clone()).increment(0);
+}
