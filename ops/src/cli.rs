@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Import real data.
     #[command(subcommand)]
     Import(Import),
-    /// Look at the read models' projections.
+    /// Look at the read models' projections, and decide about those that have halted.
     #[command(subcommand)]
     Projection(Projection),
     /// Check the ledger against itself and explain its numbers.
@@ -132,10 +132,28 @@ pub(crate) struct ImportSessions {
 pub(crate) enum Projection {
     /// Every projection with its place and lag.
     List,
-    /// One projection, with what halted it.
+    /// One projection, with what halted it and what it steps over.
     Show {
         /// Its name.
         name: String,
+    },
+    /// Let a halted projection try again, after what was the matter has been mended.
+    Resume {
+        /// Its name.
+        name: String,
+    },
+    /// Let a halted projection step over the event at which it stands, for ever.
+    Quarantine {
+        /// Its name.
+        name: String,
+        /// Why, for whoever asks later.
+        #[arg(long)]
+        reason: String,
+        /// Where it stands, to be sure that it is this event.
+        #[arg(long)]
+        position: Option<u64>,
+        #[command(flatten)]
+        through: Through,
     },
 }
 

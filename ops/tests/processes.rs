@@ -8,6 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use database::Database;
+use domain::ids::ApiKeyId;
+use domain::key::KeyEvent;
+use domain::log::{Actor, EventStore as _, Expected, Metadata, NewEvent, StreamId};
+use domain::testing::{at, id};
+use embedded::EmbeddedStore;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -62,6 +67,24 @@ impl Ledger {
 
     fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// An event that the read model of the keys cannot apply: it takes away a key that was never made.
+    async fn poison(&self, number: u128) -> u64 {
+        let store = EmbeddedStore::open(self.directory.path().join("ledger")).unwrap();
+        let key_id: ApiKeyId = id(number);
+        let metadata = Metadata {
+            event_id: id(1_000 + number),
+            command_id: id(2_000 + number),
+            causation_id: None,
+            correlation_id: key_id.0,
+            actor: Actor::system("test"),
+            operator_id: self.operator.parse().unwrap(),
+            occurred_at: at("2026-03-01T08:00:00Z"),
+            recorded_at: at("2026-03-01T08:00:00Z"),
+        };
+        let poison = NewEvent::encode(&KeyEvent::Revoked { key_id }.into(), metadata);
+        store.append(&StreamId::api_key(key_id), Expected::NoStream, vec![poison]).await.unwrap().position.0
     }
 
     fn serve(&self, roles: &str) -> Serving {
@@ -177,4 +200,105 @@ async fn a_second_process_that_would_write_is_told_what_can_run_beside_the_first
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains("only --roles projector can be served") && said.contains("is being written by process"), "{said}");
     }
+}
+
+fn text_of(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn of<'a>(listed: &'a Value, name: &str) -> &'a Value {
+    listed["projections"].as_array().unwrap().iter().find(|build| build["name"] == name).unwrap_or(&Value::Null)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_halted_projection_is_shown_resumed_and_told_to_go_on_without_an_event() {
+    let Some(ledger) = Ledger::new() else { return };
+    let key = |role: &str| {
+        let made = json_of(&ledger.run(&["key", "create", "--role", role, "--operator", &ledger.operator, "--json"]));
+        made["secret"].as_str().unwrap().to_owned()
+    };
+    let (admin, staff) = (key("admin"), key("operator"));
+    let other = json_of(&ledger.run(&["operator", "register", "--code", "OTHER0001", "--name", "other", "--json"]));
+    let (first, second, third) = (ledger.poison(1).await, ledger.poison(2).await, ledger.poison(3).await);
+    let _projector = ledger.serve("projector");
+    let is_halted_at = |listed: &Value, position: u64| of(listed, "api_keys")["halt"]["position"] == position;
+    ledger.until(|listed| is_halted_at(listed, first)).await;
+
+    let shown = ledger.run(&["projection", "show", "api_keys"]);
+    assert_eq!(shown.status.code(), Some(1), "a halt is something wrong");
+    for part in
+        ["the event changes a row that is not there", "key.revoked", "00000000-0000-0000-0000-000000000001", "projection resume api_keys"]
+    {
+        assert!(text_of(&shown).contains(part), "{part} in {}", text_of(&shown));
+    }
+    // Nothing has been mended: it comes back to the same event.
+    assert_eq!(json_of(&ledger.run(&["projection", "resume", "api_keys", "--json"]))["resumed"], true);
+    ledger.until(|listed| is_halted_at(listed, first)).await;
+    assert_eq!(json_of(&ledger.run(&["projection", "resume", "sessions", "--json"]))["resumed"], false);
+
+    let refused = |arguments: &[&str], says: &str| {
+        let output = ledger.run(&[&["projection", "quarantine"], arguments].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text_of(&output).contains(says), "{says} in {}", text_of(&output));
+    };
+    refused(&["api_keys", "--reason", " "], "reason is empty");
+    refused(&["api_keys", "--reason", "x", "--position", "1"], &format!("api_keys stands at position {first}, not at 1"));
+    refused(&["sessions", "--reason", "x"], "sessions has not halted");
+    refused(&["horoscopes", "--reason", "x"], "there is no projection horoscopes");
+
+    // Nobody writes: straight into the store.
+    let position = first.to_string();
+    let quarantine = ["projection", "quarantine", "api_keys", "--reason", "made by a test", "--position", &position, "--json"];
+    assert_eq!(json_of(&ledger.run(&quarantine))["position"], first);
+    let listed = ledger.until(|listed| is_halted_at(listed, second)).await;
+    assert_eq!(of(&listed, "api_keys")["counted"]["quarantined"], 1);
+    let again = ["projection", "quarantine", "api_keys", "--reason", "another", "--position", &position, "--json"];
+    assert_eq!(json_of(&ledger.run(&again))["reason"], "made by a test", "the first decision stands");
+
+    // A server writes: through it.
+    let server = ledger.serve("api,processes");
+    let began = Instant::now();
+    while server.get("/readyz").await.is_none() {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    refused(&["api_keys", "--reason", "x"], "CHARGELEDGER_API_KEY");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |method: Method, path: &str, key: &str, body: Option<Value>| {
+        let request = client.request(method, format!("{}{path}", server.url)).bearer_auth(key);
+        let response = body.into_iter().fold(request, |request, body| request.json(&body)).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let (_, quoted) = ask(Method::GET, "/v1/projections/api_keys", &admin, None).await;
+    assert_eq!(quoted["halted_at"]["event"]["key"]["revoked"]["key_id"], id::<ApiKeyId>(2).to_string(), "{quoted}");
+    let (_, kept_back) = ask(Method::GET, "/v1/projections/api_keys", &staff, None).await;
+    assert_eq!((&kept_back["halted_at"]["position"], &kept_back["halted_at"]["event"]), (&second.into(), &Value::Null));
+    let body = json!({"reason": "made by a test, too"});
+    let theirs = other["secret"].as_str().or(other["key"]["secret"].as_str()).unwrap();
+    assert_eq!(ask(Method::POST, "/v1/projections/api_keys/quarantine", theirs, Some(body.clone())).await.0, 403, "not their event");
+    assert_eq!(ask(Method::POST, "/v1/projections/sessions/quarantine", &admin, Some(body.clone())).await.0, 409, "it has not halted");
+    assert_eq!(ask(Method::POST, "/v1/projections/api_keys/resume", &admin, None).await.1["resumed"], true);
+    ledger.until(|listed| is_halted_at(listed, second)).await;
+    let through = ["projection", "quarantine", "api_keys", "--reason", "made by a test, too", "--server", &server.url, "--json"];
+    let done = ledger.command(&through).env("CHARGELEDGER_API_KEY", &admin).output().unwrap();
+    assert_eq!(json_of(&done)["position"], second, "{done:?}");
+    ledger.until(|listed| is_halted_at(listed, third)).await;
+    for _ in 0..2 {
+        // The second is the first one whose answer was lost.
+        let request = client.request(Method::POST, format!("{}/v1/projections/api_keys/quarantine", server.url)).bearer_auth(&admin);
+        let answered = request.header("idempotency-key", "once").json(&json!({"reason": "the third"})).send().await.unwrap();
+        assert_eq!(answered.status(), 200);
+        assert_eq!(answered.json::<Value>().await.unwrap()["position"], third);
+        ledger.until(all_are_at_the_head).await;
+    }
+    let listed = ledger.until(all_are_at_the_head).await;
+    assert_eq!(of(&listed, "api_keys")["counted"]["quarantined"], 3);
+
+    let (status, both) = ask(Method::GET, "/v1/projections/quarantined", &admin, None).await;
+    assert_eq!((status, both["items"].as_array().map(Vec::len)), (200, Some(3)));
+    assert_eq!(both["items"][1]["reason"], "made by a test, too");
+    let (_, seen_by_others) = ask(Method::GET, "/v1/projections/quarantined", theirs, None).await;
+    assert_eq!((&seen_by_others["items"][1]["position"], &seen_by_others["items"][1]["reason"]), (&second.into(), &Value::Null));
+    let shown = ledger.run(&["projection", "show", "api_keys"]);
+    assert_eq!(shown.status.code(), Some(0));
+    assert!(text_of(&shown).contains("\"made by a test, too\""), "{}", text_of(&shown));
 }

@@ -7,7 +7,7 @@
 //! | [`port`] | the database of the read models, and the way builds are written |
 //! | [`geo`] | coordinates for distances |
 //! | [`query`] | the port of those who read |
-//! | [`quarantine`] | which events a projection steps over, by an operator's decision |
+//! | [`quarantine`], [`halted`] | which events a projection steps over, by an operator's decision; at which one it stands |
 //! | [`runner`], [`feed`] | one reader of the log, a task for each projection; `projector` is such a task, `supervisor` its watchdog, `registry` what it hears from outside |
 //!
 //! Adding one is a file and a line in [`all`]: docs/howto/add-a-projection.md.
@@ -18,6 +18,7 @@ pub mod context;
 pub mod feed;
 pub mod fold;
 pub mod geo;
+pub mod halted;
 mod measure;
 pub mod port;
 mod projector;

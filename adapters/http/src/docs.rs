@@ -151,7 +151,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
                 }),
             ),
         );
-        if path.contains('{') {
+        // What is decided about a projection is decided about one event: no revision could be behind.
+        if path.contains('{') && !path.starts_with("/v1/projections/") {
             add_parameter(
                 operation,
                 header(

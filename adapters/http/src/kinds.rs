@@ -119,6 +119,8 @@ kinds! {
     RulesInvalid UNPROCESSABLE_ENTITY "rules-invalid" "There are no such posting rules";
     RulesNotNewer CONFLICT "rules-not-newer" "Books never go back to rules that they have left";
 
+    ProjectionNotHalted CONFLICT "projection-not-halted" "The projection does not stand at this event";
+
     Busy SERVICE_UNAVAILABLE "busy" "Too many write here at once";
     TimedOut SERVICE_UNAVAILABLE "timed-out" "It took too long";
     StoreUnavailable SERVICE_UNAVAILABLE "store-unavailable" "The ledger cannot be reached";

@@ -21,6 +21,7 @@ pub mod connectors;
 pub mod device_events;
 pub mod docs;
 pub mod explained;
+pub mod halts;
 pub mod health;
 pub mod idempotency;
 pub mod keys;
@@ -53,6 +54,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use commands::Commands;
 use commands::key::KeyDirectory;
+use projections::port::ReadStore;
 use projections::query::ReadQueries;
 use projections::runner::Runner;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -70,6 +72,8 @@ pub struct Api {
     pub keys: Arc<KeyDirectory>,
     /// The read models; without them commands and device facts go on, and queries answer 503.
     pub queries: Option<Arc<dyn ReadQueries>>,
+    /// The builds of the read models, for those who operate them.
+    pub builds: Option<Arc<dyn ReadStore>>,
     /// Those who keep the read models up to date, if this process does.
     pub runner: Option<Arc<Runner>>,
     /// Says which sessions have news.
@@ -94,7 +98,18 @@ impl Api {
         presence: Arc<presence::Presence>,
         limits: Limits,
     ) -> Api {
-        Api { commands, keys, queries: None, runner: None, hub, presence, metrics: None, limits, rates: limits::Rates::default() }
+        Api {
+            commands,
+            keys,
+            queries: None,
+            builds: None,
+            runner: None,
+            hub,
+            presence,
+            metrics: None,
+            limits,
+            rates: limits::Rates::default(),
+        }
     }
 
     /// Everything under one router. Shutting down is the caller's: `axum::serve(…).with_graceful_shutdown(…)`.
@@ -141,6 +156,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .merge(ledger::routes())
         .merge(reports::routes())
         .merge(read_models::routes())
+        .merge(halts::routes())
         .merge(keys::routes())
         .merge(operators::routes())
         .merge(device_events::routes())

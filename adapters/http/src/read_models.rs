@@ -1,9 +1,12 @@
-//! The read models and how far they are. The figures are of the process, not of one operator; nothing of any operator stands in them.
+//! The read models and how far they are. The figures are of the process, not of one operator; nothing of any operator stands in them, but for the event that an
+//! admin of its operator is shown.
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use projections::runner::Status;
+use axum::extract::State as Held;
+use domain::log::Head;
+use projections::port::{Build, Halt};
+use projections::runner::{State, Status};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -12,6 +15,7 @@ use utoipa_axum::routes;
 
 use crate::Api;
 use crate::asked::{Segment, word};
+use crate::halts::{quoted, serving, unread};
 use crate::problem::{Kind, Problem};
 use crate::reading::{Look, Shown};
 
@@ -40,7 +44,7 @@ pub struct ProjectionAnswer {
     /// The version of the fold.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
-    /// The build that serves.
+    /// The build that it writes on; where this process does not keep it up to date, the one that serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     build: Option<i64>,
     /// Events handled.
@@ -55,6 +59,9 @@ pub struct ProjectionAnswer {
     /// Events a second, of late.
     #[serde(skip_serializing_if = "Option::is_none")]
     events_per_s: Option<u64>,
+    /// How often the watchdog started it again, since the process began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restarts: Option<u64>,
     /// The event that it cannot apply: where it is, not what it says, for it may be another operator's.
     #[serde(skip_serializing_if = "Option::is_none")]
     halted_at: Option<HaltAnswer>,
@@ -69,6 +76,19 @@ pub struct HaltAnswer {
     event_id: String,
     /// Of which type.
     event_type: String,
+    /// What is the matter; for an admin of the event's operator, at the single read model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// What the event says; for an admin of its operator, at the single read model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Value>,
+}
+
+impl From<&Halt> for HaltAnswer {
+    fn from(halt: &Halt) -> HaltAnswer {
+        let (position, event_id, event_type) = (halt.position.0, halt.event_id.to_string(), halt.event_type.clone());
+        HaltAnswer { position, event_id, event_type, error: None, event: None }
+    }
 }
 
 /// All of them.
@@ -93,58 +113,62 @@ impl From<Status> for ProjectionAnswer {
             ignored: Some(status.counted.ignored),
             quarantined: Some(status.counted.quarantined),
             events_per_s: Some(status.events_per_s),
-            halted_at: status.halt.map(|halt| HaltAnswer {
-                position: halt.position.0,
-                event_id: halt.event_id.to_string(),
-                event_type: halt.event_type,
-            }),
+            restarts: Some(status.restarts),
+            halted_at: status.halt.as_ref().map(HaltAnswer::from),
         }
     }
 }
 
-async fn all(api: &Api) -> Result<Vec<ProjectionAnswer>, Problem> {
+async fn all(api: &Api) -> Result<Vec<(ProjectionAnswer, Option<Halt>)>, Problem> {
     if let Some(runner) = &api.runner {
-        return Ok(runner.status().await?.into_iter().map(ProjectionAnswer::from).collect());
+        let statuses = runner.status().await?;
+        return Ok(statuses.into_iter().map(|status| (status.halt.clone(), status)).map(|(halt, status)| (status.into(), halt)).collect());
     }
-    let Some(queries) = api.queries.as_deref() else { return Err(Problem::bare(Kind::ReadModelsUnavailable)) };
-    let head = api.commands.ledger.store().head().await?.position.0;
-    let mut answers = Vec::new();
-    for projection in projections::all() {
-        let name = projection.definition().name;
-        let position = queries.position(name).await?.0;
-        let none = ProjectionAnswer {
-            name: name.to_owned(),
-            position,
-            head,
-            lag_events: None,
-            lag_seconds: None,
-            state: None,
-            version: None,
-            build: None,
-            applied: None,
-            ignored: None,
-            quarantined: None,
-            events_per_s: None,
-            halted_at: None,
-        };
-        answers.push(none);
+    // Another process keeps them up to date: what the registry says.
+    let Some(store) = &api.builds else { return Err(Problem::bare(Kind::ReadModelsUnavailable)) };
+    let head = api.commands.ledger.store().head().await?;
+    let builds = store.builds().await.map_err(unread)?;
+    let known = projections::all().into_iter().map(|projection| projection.definition());
+    Ok(known.filter_map(|definition| serving(&builds, definition.name)).map(|build| (of_build(build, head), build.halt.clone())).collect())
+}
+
+fn of_build(build: &Build, head: Head) -> ProjectionAnswer {
+    ProjectionAnswer {
+        name: build.name.clone(),
+        position: build.position.0,
+        head: head.position.0,
+        lag_events: Some(head.events.saturating_sub(build.counted.total())),
+        lag_seconds: None,
+        state: build.halt.is_some().then(|| word(State::Halted)),
+        version: Some(build.version),
+        build: Some(build.number),
+        applied: Some(build.counted.applied),
+        ignored: Some(build.counted.ignored),
+        quarantined: Some(build.counted.quarantined),
+        events_per_s: None,
+        restarts: None,
+        halted_at: build.halt.as_ref().map(HaltAnswer::from),
     }
-    Ok(answers)
 }
 
 /// The read models and how far they are
 #[utoipa::path(get, path = "/v1/projections", operation_id = "projections", tag = "projections",
     responses((status = 200, description = "By name.", body = ProjectionsAnswer)))]
-async fn list(State(api): State<Arc<Api>>, look: Look) -> Result<Shown, Problem> {
-    Ok(look.shown(ProjectionsAnswer { items: all(&api).await? }))
+async fn list(Held(api): Held<Arc<Api>>, look: Look) -> Result<Shown, Problem> {
+    Ok(look.shown(ProjectionsAnswer { items: all(&api).await?.into_iter().map(|(answer, _)| answer).collect() }))
 }
 
 /// A read model and how far it is
 #[utoipa::path(get, path = "/v1/projections/{name}", operation_id = "projection", tag = "projections",
     params(("name" = String, Path, description = "Its name, like `sessions`.", pattern = "^[a-z_]{1,40}$")),
     responses((status = 200, description = "How far it is.", body = ProjectionAnswer)))]
-async fn one(State(api): State<Arc<Api>>, Segment(name): Segment, look: Look) -> Result<Shown, Problem> {
-    let found = all(&api).await?.into_iter().find(|projection| projection.name == name);
-    let shown: Value = serde_json::to_value(found.ok_or_else(|| Problem::not_found("projection", &name))?).unwrap_or_default();
+async fn one(Held(api): Held<Arc<Api>>, Segment(name): Segment, look: Look) -> Result<Shown, Problem> {
+    let found = all(&api).await?.into_iter().find(|(projection, _)| projection.name == name);
+    let (mut shown, halt) = found.ok_or_else(|| Problem::not_found("projection", &name))?;
+    if let (Some(halt), Some(answer)) = (halt, &mut shown.halted_at)
+        && let Some((error, event)) = quoted(&api, &look.asker, &halt).await?
+    {
+        (answer.error, answer.event) = (Some(error), Some(event));
+    }
     Ok(look.shown(shown))
 }

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 mod bench;
 mod demo;
+mod halts;
 mod import;
 mod key;
 mod operator;

@@ -12,6 +12,7 @@ use http_api::live::Hub;
 use http_api::presence::{Presence, watch_silence};
 use http_api::{Api, Limits};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use projections::port::ReadStore;
 use projections::query::ReadQueries;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,6 +91,7 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
             let hub = Hub::follow(log.clone(), stopped.clone());
             let mut api = Api::new(writing.commands.clone(), keys, hub, presence, limits);
             api.queries = database.clone().map(|database| database as Arc<dyn ReadQueries>);
+            api.builds = database.clone().map(|database| database as Arc<dyn ReadStore>);
             api.runner.clone_from(&projections);
             api.metrics = Some(Arc::new(move || metrics.render()));
             let router = api.router();

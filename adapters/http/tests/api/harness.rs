@@ -136,6 +136,7 @@ impl World {
         let mut api = Api::new(Arc::clone(&commands), keys, hub, presence, limits);
         if let Some(Reading { queries, store: read_store }) = reading {
             api.queries = Some(queries);
+            api.builds = Some(Arc::clone(&read_store));
             api.runner = Some(Arc::new(Runner::start(store, &read_store, projections::all(), Options::default())));
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
