@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::connector::{Connector, ConnectorCommand};
 use domain::decider::Decider as _;
-use domain::ids::{ConnectorId, OrderNumber, PaymentId, SessionId, UserId};
+use domain::ids::{ConnectorId, OrderNumber, PaymentId, SessionId, TariffId, UserId};
 use domain::log::{Position, StreamId};
 use domain::operator::Operator;
 use domain::payment::Channel;
@@ -178,6 +178,32 @@ impl Commands {
     ) -> Result<Done<Session>, CommandError> {
         let close = SessionCommand::CloseByOperator { energy, ended_at, note };
         self.on_session(caller, ids, "close session", session_id, close).await
+    }
+
+    /// Gives a session that was discovered at a station without a tariff its prices: those of the version that held when it began, or of the first one where none
+    /// did yet. What it delivered is billed with them as soon as it is certain.
+    ///
+    /// # Errors
+    /// When it has prices already, there is no such tariff, the note is missing, or the tariff gives no price for it.
+    pub async fn assign_session_tariff(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        session_id: SessionId,
+        tariff_id: TariffId,
+        note: String,
+    ) -> Result<Done<Session>, CommandError> {
+        let stream = StreamId::session(session_id);
+        let heard_of = self.owned("session", &stream, caller.operator_id).await?;
+        self.owned("tariff", &StreamId::tariff(tariff_id), caller.operator_id).await?;
+        let session = self.ledger.load::<Session>(&stream).await?.state;
+        let tariff = self.ledger.load::<Tariff>(&StreamId::tariff(tariff_id)).await?.state;
+        let first_reading = session.course().and_then(|course| course.started).map(|started| started.read_at);
+        let began_at = session.basis().map(|basis| basis.started_at).or(first_reading).unwrap_or(heard_of.occurred_at);
+        let first = || tariff.versions().first().and_then(|first| tariff.held_at(first.effective_from));
+        let missing = || CommandError::NotFound { what: "tariff", id: tariff_id.to_string() };
+        let tariff = Box::new(tariff.held_at(began_at).or_else(first).ok_or_else(missing)?);
+        self.on_session(caller, ids, "assign session tariff", session_id, SessionCommand::AssignTariff { tariff, note }).await
     }
 
     async fn on_session(

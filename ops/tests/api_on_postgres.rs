@@ -148,6 +148,29 @@ fn what_was_owed_is_listed_open_until_it_is_paid_and_settled_from_then_on() {
 }
 
 #[test]
+fn a_session_without_prices_is_in_error_until_staff_give_it_some() {
+    on_postgres(Limits::default(), |world| async move {
+        let session = world.unpriced().await;
+        let of = async |open: bool, position: u64| {
+            let path = format!("/v1/session-errors?open={open}");
+            send(after(&world, Role::Operator, position, &path)).await.is(200)["items"].clone()
+        };
+        let events = world.get(Role::Operator, &format!("/v1/sessions/{session}/events")).await.is(200);
+        let position = events["items"].as_array().unwrap().last().unwrap()["position"].as_u64().unwrap();
+        let open = of(true, position).await;
+        assert_eq!((&open[0]["session_id"], &open[0]["problem"]), (&json!(session), &json!("unpriced")));
+        let tariff = send(after(&world, Role::Operator, position, "/v1/tariffs")).await.is(200)["items"][0]["tariff_id"].clone();
+        let assign = json!({"tariff_id": tariff, "note": "it had none yet"});
+        let priced = world.post(Role::Operator, &format!("/v1/sessions/{session}/tariff"), assign).await.is(200);
+        let position = priced["position"].as_u64().unwrap();
+        assert_eq!(of(true, position).await, json!([]));
+        assert_eq!(of(false, position).await[0]["session_id"], session);
+        let row = send(after(&world, Role::App, position, &format!("/v1/sessions/{session}"))).await.is(200);
+        assert_eq!((&row["tariff_id"], &row["total_yuan"]), (&tariff, &json!("24.00")));
+    });
+}
+
+#[test]
 fn keys_are_listed_without_what_would_open_anything_and_with_when_they_stopped() {
     on_postgres(Limits::default(), |world| async move {
         let made = world.post(Role::Admin, "/v1/keys", json!({"role": "app", "name": "driver app"})).await.is(201);

@@ -104,6 +104,7 @@ impl Journal for AuditTrail {
         "session.starting",
         "session.stop_requested",
         "session.stopped",
+        "session.tariff_assigned",
         "session.unplugged",
         "station.changed",
         "station.registered",

@@ -72,6 +72,7 @@ impl Keyed for SessionErrors {
     const HANDLES: &'static [&'static str] = &[
         "session.discovered",
         "session.start_timed_out",
+        "session.tariff_assigned",
         "session.started",
         "session.faulted",
         "session.abandoned",
@@ -101,6 +102,11 @@ impl Keyed for SessionErrors {
             SessionEvent::Started { .. } | SessionEvent::RecordAccepted { .. } | SessionEvent::ClosedByOperator { .. } => {
                 Ok(row.map(|row| certain(row, moment)))
             }
+            SessionEvent::TariffAssigned { .. } => Ok(row.map(|row| {
+                let is_all = row.problem == SessionProblem::Unpriced;
+                let row = SessionErrorRow { is_unpriced: false, position: moment.position(), ..row };
+                if is_all { over(row, moment) } else { row }
+            })),
             SessionEvent::Billed { .. } => Ok(row.map(|row| over(SessionErrorRow { is_unpriced: false, ..row }, moment))),
             _ => Ok(row),
         }

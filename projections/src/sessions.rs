@@ -178,6 +178,7 @@ pub(crate) const HANDLES: &[&str] = &[
     "session.meter_disputed",
     "session.stop_requested",
     "session.stopped",
+    "session.tariff_assigned",
     "session.faulted",
     "session.abandoned",
     "session.unplugged",
@@ -213,6 +214,7 @@ pub(crate) fn refs(event: &SessionEvent) -> Option<&SessionRefs> {
         | SessionEvent::Stopped { refs, .. }
         | SessionEvent::Faulted { refs, .. }
         | SessionEvent::Abandoned { refs }
+        | SessionEvent::TariffAssigned { refs, .. }
         | SessionEvent::Unplugged { refs, .. }
         | SessionEvent::RecordAccepted { refs, .. }
         | SessionEvent::RecordDisputed { refs, .. }
@@ -318,6 +320,10 @@ fn apply(row: &mut SessionRow, event: &SessionEvent) {
             comes_to(row, SessionStatus::Faulted);
         }
         SessionEvent::Abandoned { .. } => comes_to(row, SessionStatus::Abandoned),
+        SessionEvent::TariffAssigned { tariff, .. } => {
+            row.tariff_id = Some(tariff.tariff_id);
+            row.tariff_version = Some(tariff.version);
+        }
         SessionEvent::Unplugged { unplugged_at, .. } => row.unplugged_at = Some(*unplugged_at),
         SessionEvent::RecordAccepted { record, energy, oddities, .. } => {
             claimed(row, record);

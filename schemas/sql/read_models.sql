@@ -252,7 +252,7 @@ COMMENT ON COLUMN build.api_keys__b1.position IS 'The position that this row hol
 DROP VIEW IF EXISTS read.api_keys;
 CREATE VIEW read.api_keys AS SELECT * FROM build.api_keys__b1;
 
--- sessions, version 1, from: session.requested session.discovered session.authorised session.refused session.starting session.start_timed_out session.started session.meter_read session.meter_disputed session.stop_requested session.stopped session.faulted session.abandoned session.unplugged session.record_accepted session.record_disputed session.closed_by_operator session.billed session.bill_corrected session.settled session.receivable_paid
+-- sessions, version 1, from: session.requested session.discovered session.authorised session.refused session.starting session.start_timed_out session.started session.meter_read session.meter_disputed session.stop_requested session.stopped session.tariff_assigned session.faulted session.abandoned session.unplugged session.record_accepted session.record_disputed session.closed_by_operator session.billed session.bill_corrected session.settled session.receivable_paid
 CREATE TABLE build.sessions__b1 (
     session_id uuid NOT NULL,
     operator_id uuid NOT NULL,
@@ -345,7 +345,7 @@ COMMENT ON COLUMN build.sessions__b1.position IS 'The position that this row hol
 DROP VIEW IF EXISTS read.sessions;
 CREATE VIEW read.sessions AS SELECT * FROM build.sessions__b1;
 
--- session_errors, version 1, from: session.discovered session.start_timed_out session.started session.faulted session.abandoned session.record_accepted session.record_disputed session.closed_by_operator session.billed
+-- session_errors, version 1, from: session.discovered session.start_timed_out session.tariff_assigned session.started session.faulted session.abandoned session.record_accepted session.record_disputed session.closed_by_operator session.billed
 CREATE TABLE build.session_errors__b1 (
     session_id uuid NOT NULL,
     operator_id uuid NOT NULL,
@@ -774,7 +774,7 @@ COMMENT ON COLUMN build.daily_statistics__b1.position IS 'The position that this
 DROP VIEW IF EXISTS read.daily_statistics;
 CREATE VIEW read.daily_statistics AS SELECT * FROM build.daily_statistics__b1;
 
--- audit_trail, version 1, from: connector.came_online connector.fault_cleared connector.faulted connector.occupied connector.registered connector.released connector.retired connector.went_offline journal.rules_adopted key.created key.revoked operator.changed operator.closed operator.registered payment.closed payment.disputed payment.failed payment.initiated payment.prepared payment.received_late payment.refund_disputed payment.refund_failed payment.refund_requested payment.refund_succeeded payment.succeeded pile.changed pile.registered pile.retired projection.event_quarantined projection.swap_approved session.abandoned session.authorised session.bill_corrected session.billed session.closed_by_operator session.discovered session.faulted session.meter_disputed session.meter_read session.receivable_paid session.record_accepted session.record_disputed session.refused session.requested session.settled session.start_timed_out session.started session.starting session.stop_requested session.stopped session.unplugged station.changed station.registered station.retired station.tariff_assigned tariff.version_published tariff.withdrawn user.changed user.closed user.erased user.registered wallet.captured wallet.credited wallet.held wallet.refund_part_failed wallet.refund_part_succeeded wallet.refund_requested wallet.released wallet.topped_up
+-- audit_trail, version 1, from: connector.came_online connector.fault_cleared connector.faulted connector.occupied connector.registered connector.released connector.retired connector.went_offline journal.rules_adopted key.created key.revoked operator.changed operator.closed operator.registered payment.closed payment.disputed payment.failed payment.initiated payment.prepared payment.received_late payment.refund_disputed payment.refund_failed payment.refund_requested payment.refund_succeeded payment.succeeded pile.changed pile.registered pile.retired projection.event_quarantined projection.swap_approved session.abandoned session.authorised session.bill_corrected session.billed session.closed_by_operator session.discovered session.faulted session.meter_disputed session.meter_read session.receivable_paid session.record_accepted session.record_disputed session.refused session.requested session.settled session.start_timed_out session.started session.starting session.stop_requested session.stopped session.tariff_assigned session.unplugged station.changed station.registered station.retired station.tariff_assigned tariff.version_published tariff.withdrawn user.changed user.closed user.erased user.registered wallet.captured wallet.credited wallet.held wallet.refund_part_failed wallet.refund_part_succeeded wallet.refund_requested wallet.released wallet.topped_up
 CREATE TABLE build.audit_trail__b1 (
     position bigint NOT NULL,
     operator_id uuid NOT NULL,

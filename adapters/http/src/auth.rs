@@ -38,6 +38,7 @@ pub const ACCESS: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/sessions/{session_id}", INSIDE),
     ("POST", "/v1/sessions/{session_id}/stop", APPS),
     ("POST", "/v1/sessions/{session_id}/close", STAFF),
+    ("POST", "/v1/sessions/{session_id}/tariff", STAFF),
     ("GET", "/v1/sessions/{session_id}/events", INSIDE),
     ("GET", "/v1/sessions/{session_id}/bill", INSIDE),
     ("GET", "/v1/sessions/{session_id}/live", INSIDE),

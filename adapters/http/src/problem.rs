@@ -183,6 +183,7 @@ fn session(error: &SessionError) -> Kind {
         SessionError::AlreadyFinished => Kind::SessionFinished,
         SessionError::NotBilled => Kind::SessionNotBilled,
         SessionError::NoTariff => Kind::SessionWithoutTariff,
+        SessionError::HasTariff => Kind::SessionHasTariff,
         SessionError::AmountNotPositive { .. } => Kind::AmountInvalid,
         SessionError::CreditNotWithinBill { .. } => Kind::CreditNotWithinBill,
         SessionError::NoteMissing => Kind::NoteMissing,

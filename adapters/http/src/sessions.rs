@@ -8,7 +8,7 @@ use commands::CommandError;
 use commands::handle::Loaded;
 use commands::session::{StartPayment, StartSession};
 use domain::event::Event;
-use domain::ids::{ConnectorId, SessionId, UserId};
+use domain::ids::{ConnectorId, SessionId, TariffId, UserId};
 use domain::key::Role;
 use domain::log::{Position, Revision, StreamId};
 use domain::payment::{Channel, Payment};
@@ -31,7 +31,13 @@ use crate::reading::{Look, Shown};
 use crate::wire::{Kwh, Note, PositiveYuan, Time};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(start)).routes(routes!(estimate)).routes(routes!(stop)).routes(routes!(close)).routes(routes!(bill))
+    OpenApiRouter::new()
+        .routes(routes!(start))
+        .routes(routes!(estimate))
+        .routes(routes!(stop))
+        .routes(routes!(close))
+        .routes(routes!(assign_tariff))
+        .routes(routes!(bill))
 }
 
 /// Somebody wants to charge.
@@ -280,6 +286,35 @@ async fn close(
     let ids = precondition.tie(ids, api.commands.session(&asker.caller, session_id).await?.revision)?;
     let CloseSessionBody { energy_kwh, ended_at, note } = body;
     let done = api.commands.close_session(&asker.caller, &ids, session_id, energy_kwh.0, ended_at.0, note.0).await?;
+    let answer = SessionAnswer::of(&done.state, done.revision, done.position)?;
+    Ok(Answer::ok(answer).revision(done.revision).position(done.position))
+}
+
+/// Prices for a session that has none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssignSessionTariffBody {
+    /// Which tariff: the version that held when the session began, or its first one.
+    tariff_id: Uuid,
+    /// Why this one, for whoever asks later.
+    note: Note,
+}
+
+/// Give a session its prices
+///
+/// For one that a device reported at a station without a tariff, once: prices never change afterwards. What it delivered is billed with them.
+#[utoipa::path(post, path = "/v1/sessions/{session_id}/tariff", operation_id = "assignSessionTariff", tag = "sessions", request_body = AssignSessionTariffBody,
+    params(("session_id" = Uuid, Path, description = "Which.")),
+    responses((status = 200, description = "It has them, and its bill if what it delivered is certain.", body = SessionAnswer)))]
+async fn assign_tariff(
+    State(api): State<Arc<Api>>,
+    Id(session_id): Id<SessionId>,
+    precondition: IfMatch,
+    Order { asker, ids, body }: Order<AssignSessionTariffBody>,
+) -> Result<Answer<SessionAnswer>, Problem> {
+    let ids = precondition.tie(ids, api.commands.session(&asker.caller, session_id).await?.revision)?;
+    let AssignSessionTariffBody { tariff_id, note } = body;
+    let done = api.commands.assign_session_tariff(&asker.caller, &ids, session_id, TariffId(tariff_id), note.0).await?;
     let answer = SessionAnswer::of(&done.state, done.revision, done.position)?;
     Ok(Answer::ok(answer).revision(done.revision).position(done.position))
 }

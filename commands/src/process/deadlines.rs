@@ -173,6 +173,7 @@ impl Deadlines {
             | SessionEvent::Authorised { .. }
             | SessionEvent::MeterDisputed { .. }
             | SessionEvent::StopRequested { .. }
+            | SessionEvent::TariffAssigned { .. }
             | SessionEvent::Unplugged { .. }
             | SessionEvent::RecordDisputed { .. }
             | SessionEvent::BillCorrected { .. }

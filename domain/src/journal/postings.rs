@@ -101,6 +101,7 @@ fn of_session(event: &SessionEvent, rules: RulesVersion) -> Draft {
         | SessionEvent::Stopped { .. }
         | SessionEvent::Faulted { .. }
         | SessionEvent::Abandoned { .. }
+        | SessionEvent::TariffAssigned { .. }
         | SessionEvent::Unplugged { .. }
         | SessionEvent::RecordAccepted { .. }
         | SessionEvent::RecordDisputed { .. }

@@ -4,7 +4,7 @@ use super::decide::{Decision, SessionError, check_note};
 use super::event::SessionEvent;
 use super::state::{Basis, Course, Session, Terms};
 use crate::pricing::{self, Bill, BillLine, EnergyPoint, FeeKind, LONGEST_DAYS, PricingError, Usage};
-use crate::tariff::TaxRates;
+use crate::tariff::{TariffSnapshot, TaxRates};
 use crate::time::Timestamp;
 use crate::units::{Energy, Money};
 
@@ -44,6 +44,24 @@ impl Session {
             | Session::Charging(_)
             | Session::Ended { .. } => Ok(vec![]),
         }
+    }
+
+    /// Prices for a session that was discovered at a station without any; once, since nobody's prices change afterwards. It is billed in the same breath when what it
+    /// delivered is certain: a bill that these prices do not give is refused while a person looks at it.
+    pub(super) fn assign_tariff(&self, tariff: TariffSnapshot, note: String) -> Decision {
+        check_note(&note)?;
+        let terms = self.terms().ok_or(SessionError::Unknown)?;
+        match &terms.tariff {
+            Some(known) if *known == tariff => return Ok(vec![]),
+            Some(_) => return Err(SessionError::HasTariff),
+            None => {}
+        }
+        let assigned = SessionEvent::TariffAssigned { refs: terms.refs, tariff, note };
+        let priced = self.clone().evolve_one(&assigned);
+        // As when a person closes it: nobody is charged for a vehicle that may have left long ago.
+        let plugged_until = priced.basis().map(|basis| basis.ended_at);
+        let bill = priced.price(plugged_until)?;
+        Ok([assigned].into_iter().chain(bill).collect())
     }
 
     /// Takes an amount off a bill, by a corrected bill with lines that say so; the service fee first, then idle time, then energy.

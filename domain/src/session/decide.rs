@@ -53,6 +53,13 @@ pub enum SessionCommand {
         /// Why.
         note: String,
     },
+    /// Give a session that was discovered at a station without a tariff its prices; what is certain already is billed with them.
+    AssignTariff {
+        /// The prices.
+        tariff: Box<TariffSnapshot>,
+        /// Why these.
+        note: String,
+    },
     /// Price it, when all that its price needs is there; correct the bill, when the device has told more since.
     Bill {
         /// Also while the vehicle keeps the connector: idle time counts until then. Of no effect on a correction.
@@ -180,8 +187,11 @@ pub enum SessionError {
     #[error("the session has not been billed")]
     NotBilled,
     /// The station had no tariff: it cannot be priced.
-    #[error("the session has no price: its station had no tariff when it was first heard of")]
+    #[error("the session has no price: its station had no tariff when it was first heard of; assign one to the session")]
     NoTariff,
+    /// The prices of a session never change.
+    #[error("the session has its prices already")]
+    HasTariff,
     /// What is set aside or paid must be more than nothing.
     #[error("{amount} cannot be set aside or paid for a session")]
     AmountNotPositive {
@@ -226,6 +236,7 @@ impl Session {
             SessionCommand::Report { fact, discovery } => self.report(fact, discovery),
             SessionCommand::Abandon => Ok(self.abandon()),
             SessionCommand::CloseByOperator { energy, ended_at, note } => self.close(energy, ended_at, note),
+            SessionCommand::AssignTariff { tariff, note } => self.assign_tariff(*tariff, note),
             SessionCommand::Bill { plugged_until } => self.price(plugged_until),
             SessionCommand::Settle { captured } => self.settle(captured),
             SessionCommand::Credit { amount, note } => self.credit(amount, note),

@@ -217,6 +217,15 @@ pub enum SessionEvent {
         /// The most that the connector gives.
         rated_power: Option<Power>,
     },
+    /// Staff gave it the prices that its station lacked when it was discovered.
+    TariffAssigned {
+        /// Who and where.
+        refs: SessionRefs,
+        /// Its prices, for good.
+        tariff: TariffSnapshot,
+        /// Why these, for whoever asks later.
+        note: String,
+    },
     /// The money is in order: paid, held, or to be paid later.
     Authorised {
         /// Who and where.

@@ -31,6 +31,7 @@ impl Session {
                 rated_power: *rated_power,
                 is_discovered: true,
             })),
+            SessionEvent::TariffAssigned { tariff, .. } => self.on_terms(|terms| terms.tariff = Some(tariff.clone())),
             SessionEvent::Authorised { .. } => match self {
                 Session::Requested(terms) => Session::Authorised(terms),
                 other => other,
@@ -121,6 +122,21 @@ impl Session {
                 other => other,
             },
         }
+    }
+
+    /// Changes what was agreed.
+    fn on_terms(mut self, change: impl FnOnce(&mut Terms)) -> Session {
+        match &mut self {
+            Session::Absent => {}
+            Session::Requested(terms) | Session::Authorised(terms) | Session::Starting { terms, .. } | Session::NotStarted(terms) => {
+                change(Arc::make_mut(terms));
+            }
+            Session::Charging(course)
+            | Session::Ended { course, .. }
+            | Session::Finished { course, .. }
+            | Session::Billed { course, .. } => change(Arc::make_mut(&mut course.terms)),
+        }
+        self
     }
 
     /// Changes the course, opening one when a device reports before it was expected to.

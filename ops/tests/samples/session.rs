@@ -64,6 +64,7 @@ fn starting() -> Vec<SessionEvent> {
             zone: of("Asia/Shanghai"),
             rated_power: Some(of("120.000")),
         },
+        SessionEvent::TariffAssigned { refs, tariff: snapshot(), note: "the station's tariff was published late".to_owned() },
         SessionEvent::Authorised { refs },
         SessionEvent::Refused { refs, mode, reason: RefusalReason::ConnectorOccupied },
         SessionEvent::Starting { refs, expires_at: at("2026-03-01T10:01:00+08:00") },

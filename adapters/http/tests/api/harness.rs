@@ -207,6 +207,22 @@ impl World {
         starting.await.unwrap().is(201)["session_id"].as_str().unwrap().to_owned()
     }
 
+    /// A connector at a station that has no tariff, and a session of 20 kWh that only its device knows of.
+    pub(crate) async fn unpriced(&self) -> String {
+        let station = json!({
+            "code": "S2", "name": "Nanshan", "address": "", "zone": "Asia/Shanghai",
+            "place": {"longitude": "113.9", "latitude": "22.5", "datum": "WGS-84"},
+        });
+        let station = self.post(Role::Operator, "/v1/stations", station).await.is(201)["station_id"].as_str().unwrap().to_owned();
+        let pile = json!({"code": "P2", "model": "", "current": "dc", "rated_power_kw": "60"});
+        let pile = self.post(Role::Operator, &format!("/v1/stations/{station}/piles"), pile).await.is(201);
+        let path = format!("/v1/piles/{}/connectors", pile["pile_id"].as_str().unwrap());
+        let connector = self.post(Role::Operator, &path, json!({"number": 1})).await.is(201)["connector_id"].clone();
+        let mut record = self.record("00000000000000000000000000000042", "20");
+        record["connector_id"] = connector;
+        self.device(record).await.is(200)["session_id"].as_str().unwrap().to_owned()
+    }
+
     pub(crate) fn start(&self, payment: &Value) -> RequestBuilder {
         let body = json!({"connector_id": self.connector, "user_id": self.user, "payment": payment});
         self.request(Role::App, Method::POST, "/v1/sessions").json(&body)

@@ -116,6 +116,31 @@ async fn an_operator_closes_a_session_by_hand_and_the_app_may_not() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_found_at_a_station_without_a_tariff_is_billed_with_the_one_that_staff_give_it() {
+    let world = World::new().await;
+    let session = world.unpriced().await;
+    world.get(Role::App, &format!("/v1/sessions/{session}/bill")).await.is_problem(409, "session-not-billed");
+    let station =
+        world.commands.ledger.load::<domain::station::Station>(&domain::log::StreamId::station(world.station.into())).await.unwrap();
+    let body = json!({"tariff_id": station.state.tariff_id().unwrap().0, "note": "it had none yet"});
+    let path = format!("/v1/sessions/{session}/tariff");
+    world.post(Role::App, &path, body.clone()).await.is_problem(403, "forbidden");
+    send(world.foreign(Role::Admin, Method::POST, &path).json(&body)).await.is_problem(404, "not-found");
+    let unknown = json!({"tariff_id": uuid::Uuid::now_v7(), "note": "n"});
+    world.post(Role::Operator, &path, unknown).await.is_problem(404, "not-found");
+    world.post(Role::Operator, &path, body.clone()).await.is(200);
+    let bill = world.get(Role::Finance, &format!("/v1/sessions/{session}/bill")).await.is(200);
+    assert_eq!((&bill["total_yuan"], &bill["energy_kwh"]), (&json!("24.00"), &json!("20.0000")));
+    world
+        .until(Role::App, &format!("/v1/sessions/{session}/events?limit=200"), |answered| {
+            answered.json()["items"].as_array().unwrap().last().unwrap()["type"] == "session.settled"
+        })
+        .await;
+    // The same tariff again changes nothing.
+    world.post(Role::Operator, &path, body).await.is(200);
+}
+
+#[tokio::test]
 async fn a_command_on_a_state_that_the_client_has_not_seen_is_refused() {
     let world = World::new().await;
     let session = world.charging().await;

@@ -145,6 +145,53 @@ fn a_record_at_a_station_without_a_tariff_is_kept_and_has_no_price() {
     assert_eq!(state(recorded()).cost_so_far(clock("11:00")), Ok(None));
 }
 
+fn assign(tariff: TariffSnapshot) -> SessionCommand {
+    SessionCommand::AssignTariff { tariff: Box::new(tariff), note: "the tariff was published late".to_owned() }
+}
+
+fn assigned(tariff: TariffSnapshot) -> SessionEvent {
+    let refs = SessionRefs { user_id: None, ..refs() };
+    SessionEvent::TariffAssigned { refs, tariff, note: "the tariff was published late".to_owned() }
+}
+
+#[test]
+fn a_session_without_prices_is_billed_with_those_that_staff_give_it() {
+    let recorded = vec![found(None), unknown_user(accepted("20", [Oddity::NotRequested]))];
+    let billed = || unknown_user(billed(PaymentMode::Postpaid, "20"));
+    given::<Session>(recorded.clone()).when(assign(tariff())).then([assigned(tariff()), billed()]);
+    // An idle fee charges nobody for the time until somebody noticed.
+    let with_idle_fee = given::<Session>(recorded.clone()).when(assign(tariff_with_idle_fee()));
+    with_idle_fee.then([assigned(tariff_with_idle_fee()), billed()]);
+    let done = with(recorded, [assigned(tariff()), billed()]);
+    given::<Session>(done.clone()).when(assign(tariff())).then_nothing();
+    given::<Session>(done).when(assign(tariff_with_idle_fee())).then_refused(SessionError::HasTariff);
+}
+
+#[test]
+fn a_session_that_still_charges_has_its_prices_first_and_its_bill_in_the_end() {
+    let charging = vec![found(None), unknown_user(started())];
+    given::<Session>(charging.clone()).when(assign(tariff())).then([assigned(tariff())]);
+    let done = with(charging, [assigned(tariff()), unknown_user(accepted("20", [Oddity::NotRequested]))]);
+    given::<Session>(done).when(BILL).then([unknown_user(billed(PaymentMode::Postpaid, "20"))]);
+}
+
+#[test]
+fn prices_are_given_with_a_note_and_never_to_a_session_that_has_some() {
+    given::<Session>([]).when(assign(tariff())).then_refused(SessionError::Unknown);
+    given::<Session>([found(Some(tariff_with_idle_fee()))]).when(assign(tariff())).then_refused(SessionError::HasTariff);
+    given::<Session>(charging(prepaid())).when(assign(tariff_with_idle_fee())).then_refused(SessionError::HasTariff);
+    let without_note = SessionCommand::AssignTariff { tariff: Box::new(tariff()), note: "  ".to_owned() };
+    given::<Session>([found(None)]).when(without_note).then_refused(SessionError::NoteMissing);
+}
+
+#[test]
+fn prices_that_give_no_bill_are_refused_while_somebody_looks() {
+    let year = TransactionRecord { ended_at: at("2027-03-02T10:00:00+08:00"), ..record("20") };
+    let accepted = SessionEvent::RecordAccepted { refs: refs(), record: year, energy: kwh("20"), oddities: vec![Oddity::NotRequested] };
+    let refused = state([found(None), unknown_user(accepted)]).decide(assign(tariff()));
+    assert!(matches!(refused, Err(SessionError::Price(_))), "{refused:?}");
+}
+
 #[test]
 fn a_record_that_is_not_believed_opens_a_session_all_the_same() {
     let reversed = TransactionRecord { ended_at: clock("09:59"), ..record("20") };
