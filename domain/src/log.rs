@@ -1,6 +1,7 @@
 //! The log: what an event looks like once it is stored, the hash chain over it, and the port of every engine that
 //! keeps it. Commands append through this port and projections read through it; neither knows an engine.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -580,6 +581,9 @@ pub struct Head {
     pub events: u64,
 }
 
+/// How many events are counted at once.
+const COUNT_PAGE: usize = 8_192;
+
 /// The port of every engine that keeps the log. Its contract is `testing::event_store` (feature "testing"), and every engine passes it.
 ///
 /// - Optimistic concurrency: of two writers that expect the same revision, one wins.
@@ -603,6 +607,22 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Returns once there may be an event after `position`; may return early.
     async fn wait_past(&self, position: Position) -> Result<(), StoreError>;
+
+    /// Counts the ledger's events after one position up to another, by type.
+    async fn count_types(&self, after: Position, until: Position) -> Result<BTreeMap<EventType, u64>, StoreError> {
+        let (mut counts, mut at) = (BTreeMap::new(), after);
+        while at < until {
+            let page = self.read_all(at, &Filter::All, COUNT_PAGE).await?;
+            if page.scanned_to <= at {
+                break;
+            }
+            at = page.scanned_to;
+            for event in page.events.into_iter().filter(|event| event.position <= until) {
+                *counts.entry(event.event_type).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
 
     /// Every matching event after a position, first those that are there, then those that come, without a hole, at the reader's speed.
     /// A page without events says how far the log has been looked through.

@@ -39,7 +39,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn decode(stored: StoredEvent) -> Entry {
+    pub(crate) fn decode(stored: StoredEvent) -> Entry {
         Entry {
             position: stored.position,
             event_id: stored.metadata.event_id,

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::event::Event;
@@ -15,6 +16,9 @@ use domain::time::{Timestamp, ZoneName};
 use crate::context::{Books, Context};
 use crate::table::{Row, RowKey as _, Table};
 use crate::value::{Value, ValueError};
+
+/// So many rows are looked at to guess what all of them weigh.
+const WEIGHED: usize = 32;
 
 /// An event, with what was known when it happened: all that a fold may look at.
 #[derive(Debug, Clone, Copy)]
@@ -202,7 +206,8 @@ pub struct Folded {
     pub stopped: Option<ProjectionError>,
 }
 
-/// A whole read model, or a partition of one, folded in memory: what a rebuild copies into fresh tables, and what tests compare with.
+/// A read model, or the part of one whose keys have their places in a range, folded in memory: what a rebuild copies into fresh tables, and what
+/// tests compare with.
 pub trait InMemory: Send {
     /// Takes in one event, of a type that the projection handles.
     ///
@@ -212,6 +217,39 @@ pub trait InMemory: Send {
 
     /// The rows, sorted by key.
     fn rows(&self) -> Vec<Vec<Value>>;
+
+    /// About how many bytes of memory it takes.
+    fn weight(&self) -> usize;
+
+    /// From here on only these places count; rows that have theirs elsewhere are let go.
+    fn narrow(&mut self, part: &Part);
+
+    /// Gives the rows away, sorted by key, one by one, so that they are never there twice.
+    fn drain(&mut self) -> Box<dyn Iterator<Item = Vec<Value>> + '_>;
+}
+
+/// A range of the places of a read model, from `0` to below [`PLACES`]. Each key has one place, always the same one, and keys are
+/// spread over the places evenly.
+pub type Part = std::ops::Range<u64>;
+
+/// How many places there are.
+pub const PLACES: u64 = 1 << 32;
+
+/// The place of a key.
+fn place(key: &impl Hash) -> u64 {
+    // Without a seed of the process: a rebuild that was interrupted goes on with the parts that it has not filled.
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish() % PLACES
+}
+
+/// How an event changes rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// It changes the rows of its keys: the order of the events counts.
+    Keyed,
+    /// It adds rows, and nothing changes them: any order will do.
+    Journal,
 }
 
 /// A projection with its row type forgotten.
@@ -225,8 +263,21 @@ pub trait Projection: Send + Sync + 'static {
     /// Folds events, all of types that it handles, onto the rows that are there.
     fn fold(&self, rows: Vec<Vec<Value>>, moments: &[Moment<'_>]) -> Folded;
 
-    /// An empty read model in memory.
-    fn in_memory(&self) -> Box<dyn InMemory>;
+    /// An empty read model in memory: the part of it with these places.
+    fn in_memory(&self, part: Part) -> Box<dyn InMemory>;
+
+    /// How events change its rows.
+    fn form(&self) -> Form;
+
+    /// The places of the keys whose rows each of these events touches, by the event's index, as far as the events can be applied; how many were, and why
+    /// the next one cannot. Of a [`Form::Journal`] there are none.
+    fn places(&self, moments: &[Moment<'_>]) -> (Vec<(u32, u64)>, usize, Option<ProjectionError>);
+
+    /// The rows of one key after one more event, and whether the event has to do with it. Of a keyed projection there is at most one.
+    ///
+    /// # Errors
+    /// When the event cannot be applied.
+    fn refold(&self, key: &[Value], rows: Vec<Vec<Value>>, moment: &Moment<'_>) -> Result<(Vec<Vec<Value>>, bool), ProjectionError>;
 }
 
 /// A [`Keyed`] projection as a [`Projection`].
@@ -250,7 +301,11 @@ pub fn journal<P: Journal>() -> std::sync::Arc<dyn Projection> {
 }
 
 /// The rows that a fold works on.
-struct Rows<P: Keyed>(HashMap<<P::Row as Row>::Key, Slot<P::Row>>);
+struct Rows<P: Keyed> {
+    slots: HashMap<<P::Row as Row>::Key, Slot<P::Row>>,
+    /// The places of the keys that count; all of them without it.
+    part: Option<Part>,
+}
 
 struct Slot<R> {
     row: Option<R>,
@@ -264,13 +319,13 @@ impl<P: Keyed> Rows<P> {
     fn apply(&mut self, moment: &Moment<'_>) -> Result<(), ProjectionError> {
         let keys = P::keys(moment)?;
         let mut evolved = Vec::with_capacity(keys.len());
-        for key in keys {
-            let row = self.0.get(&key).and_then(|slot| slot.row.clone());
+        for key in keys.into_iter().filter(|key| self.part.as_ref().is_none_or(|part| part.contains(&place(key)))) {
+            let row = self.slots.get(&key).and_then(|slot| slot.row.clone());
             let next = P::evolve(&key, row, moment)?;
             evolved.push((key, next));
         }
         for (key, next) in evolved {
-            let slot = self.0.entry(key).or_insert(Slot { row: None, stored: false, changed: false });
+            let slot = self.slots.entry(key).or_insert(Slot { row: None, stored: false, changed: false });
             if slot.row != next {
                 slot.row = next;
                 slot.changed = true;
@@ -286,9 +341,29 @@ impl<P: Keyed> InMemory for Rows<P> {
     }
 
     fn rows(&self) -> Vec<Vec<Value>> {
-        let mut rows: Vec<_> = self.0.iter().filter_map(|(key, slot)| slot.row.as_ref().map(|row| (key, row))).collect();
+        let mut rows: Vec<_> = self.slots.iter().filter_map(|(key, slot)| slot.row.as_ref().map(|row| (key, row))).collect();
         rows.sort_by_key(|(key, _)| *key);
         rows.into_iter().map(|(_, row)| row.to_values()).collect()
+    }
+
+    fn weight(&self) -> usize {
+        let inline = size_of::<(<P::Row as Row>::Key, Slot<P::Row>)>() + 1;
+        // A hash map's order is as good as a random sample.
+        let sample = self.slots.values().take(WEIGHED).filter_map(|slot| slot.row.as_ref());
+        let heap: usize = sample.map(|row| row.to_values().iter().map(Value::heap_bytes).sum::<usize>()).sum();
+        self.slots.capacity() * inline + heap / self.slots.len().clamp(1, WEIGHED) * self.slots.len()
+    }
+
+    fn narrow(&mut self, part: &Part) {
+        self.slots.retain(|key, _| part.contains(&place(key)));
+        self.slots.shrink_to_fit();
+        self.part = Some(part.clone());
+    }
+
+    fn drain(&mut self) -> Box<dyn Iterator<Item = Vec<Value>> + '_> {
+        let mut keys: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.row.is_some()).map(|(key, _)| key.clone()).collect();
+        keys.sort();
+        Box::new(keys.into_iter().filter_map(|key| Some(self.slots.remove(&key)?.row?.to_values())))
     }
 }
 
@@ -309,15 +384,15 @@ impl<P: Keyed> Projection for KeyedProjection<P> {
     }
 
     fn fold(&self, rows: Vec<Vec<Value>>, moments: &[Moment<'_>]) -> Folded {
-        let mut folding: Rows<P> = Rows(HashMap::with_capacity(rows.len()));
+        let mut folding: Rows<P> = Rows { slots: HashMap::with_capacity(rows.len()), part: None };
         for values in rows {
             match P::Row::from_values(values) {
-                Ok(row) => folding.0.insert(row.key(), Slot { row: Some(row), stored: true, changed: false }),
+                Ok(row) => folding.slots.insert(row.key(), Slot { row: Some(row), stored: true, changed: false }),
                 Err(error) => return Folded { stopped: Some(error.into()), ..Folded::default() },
             };
         }
         let (applied, stopped) = until_panic(moments, |moment| folding.apply(moment));
-        let mut changed: Vec<_> = folding.0.into_iter().filter(|(_, slot)| slot.changed).collect();
+        let mut changed: Vec<_> = folding.slots.into_iter().filter(|(_, slot)| slot.changed).collect();
         changed.sort_by(|(left, _), (right, _)| left.cmp(right));
         let mut changes = Changes::default();
         for (key, slot) in changed {
@@ -331,11 +406,33 @@ impl<P: Keyed> Projection for KeyedProjection<P> {
         Folded { changes, applied, stopped }
     }
 
-    fn in_memory(&self) -> Box<dyn InMemory> {
-        Box::new(Rows::<P>(HashMap::new()))
+    fn in_memory(&self, part: Part) -> Box<dyn InMemory> {
+        Box::new(Rows::<P> { slots: HashMap::new(), part: Some(part) })
+    }
+
+    fn form(&self) -> Form {
+        Form::Keyed
+    }
+
+    fn places(&self, moments: &[Moment<'_>]) -> (Vec<(u32, u64)>, usize, Option<ProjectionError>) {
+        let mut places = Vec::with_capacity(moments.len());
+        let mut index = 0;
+        let (applied, stopped) = until_panic(moments, |moment| {
+            places.extend(P::keys(moment)?.iter().map(|key| (index, place(key))));
+            index += 1;
+            Ok(())
+        });
+        (places, applied, stopped)
+    }
+
+    fn refold(&self, key: &[Value], mut rows: Vec<Vec<Value>>, moment: &Moment<'_>) -> Result<(Vec<Vec<Value>>, bool), ProjectionError> {
+        let Some(key) = P::keys(moment)?.into_iter().find(|touched| touched.to_values() == key) else { return Ok((rows, false)) };
+        let row = rows.pop().map(P::Row::from_values).transpose()?;
+        Ok((P::evolve(&key, row, moment)?.iter().map(Row::to_values).collect(), true))
     }
 }
 
+/// The rows that a journal's events added.
 struct Appended<P: Journal>(Vec<P::Row>);
 
 impl<P: Journal> InMemory for Appended<P> {
@@ -348,6 +445,20 @@ impl<P: Journal> InMemory for Appended<P> {
         let mut rows: Vec<_> = self.0.iter().map(|row| (row.key(), row)).collect();
         rows.sort_by(|(left, _), (right, _)| left.cmp(right));
         rows.into_iter().map(|(_, row)| row.to_values()).collect()
+    }
+
+    fn weight(&self) -> usize {
+        let heap: usize = self.0.iter().take(WEIGHED).flat_map(|row| row.to_values()).map(|value| value.heap_bytes()).sum();
+        self.0.capacity() * size_of::<P::Row>() + heap / self.0.len().clamp(1, WEIGHED) * self.0.len()
+    }
+
+    fn narrow(&mut self, part: &Part) {
+        self.0.retain(|row| part.contains(&place(&row.key())));
+    }
+
+    fn drain(&mut self) -> Box<dyn Iterator<Item = Vec<Value>> + '_> {
+        self.0.sort_by_key(Row::key);
+        Box::new(self.0.drain(..).map(|row| row.to_values()))
     }
 }
 
@@ -369,13 +480,28 @@ impl<P: Journal> Projection for JournalProjection<P> {
         Folded { changes: Changes { inserts, ..Changes::default() }, applied, stopped }
     }
 
-    fn in_memory(&self) -> Box<dyn InMemory> {
+    fn in_memory(&self, _: Part) -> Box<dyn InMemory> {
         Box::new(Appended::<P>(Vec::new()))
+    }
+
+    fn form(&self) -> Form {
+        Form::Journal
+    }
+
+    fn places(&self, moments: &[Moment<'_>]) -> (Vec<(u32, u64)>, usize, Option<ProjectionError>) {
+        (Vec::new(), moments.len(), None)
+    }
+
+    fn refold(&self, key: &[Value], mut rows: Vec<Vec<Value>>, moment: &Moment<'_>) -> Result<(Vec<Vec<Value>>, bool), ProjectionError> {
+        let found = P::rows(moment)?.iter().map(Row::to_values).find(|row| row.starts_with(key));
+        let touches = found.is_some();
+        rows.extend(found);
+        Ok((rows, touches))
     }
 }
 
 /// Applies events until one cannot be. A fold with a fault stops its own projection, and nobody else.
-fn until_panic(
+pub(crate) fn until_panic(
     moments: &[Moment<'_>],
     mut apply: impl FnMut(&Moment<'_>) -> Result<(), ProjectionError>,
 ) -> (usize, Option<ProjectionError>) {

@@ -9,6 +9,7 @@
 //! | [`query`] | the port of those who read |
 //! | [`quarantine`], [`halted`] | which events a projection steps over, by an operator's decision; at which one it stands |
 //! | [`runner`], [`feed`] | one reader of the log, a task for each projection; `projector` is such a task, `supervisor` its watchdog, `registry` what it hears from outside |
+//! | [`rebuild`] | a build beside the one that serves: filled, accounted for, compared, put behind the view |
 //!
 //! Adding one is a file and a line in [`all`]: docs/howto/add-a-projection.md.
 
@@ -24,6 +25,7 @@ pub mod port;
 mod projector;
 pub mod quarantine;
 pub mod query;
+pub mod rebuild;
 mod registry;
 pub mod runner;
 mod status;

@@ -24,6 +24,8 @@ pub enum BuildState {
     Serving,
     /// Served before; kept for the way back.
     Retired,
+    /// Shows a position of the past, for people to look at.
+    AsOf,
 }
 
 /// What became of the ledger's events up to the checkpoint: together they are all of them.
@@ -76,8 +78,10 @@ pub struct Halt {
 /// One build of a projection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Build {
-    /// The projection.
+    /// The projection's name; another one for a view of the past.
     pub name: String,
+    /// The projection whose fold fills it.
+    pub projection: String,
     /// Counts up with each build of the projection.
     pub number: i64,
     /// The version of the fold that fills it.
@@ -92,6 +96,8 @@ pub struct Build {
     pub counted: Counted,
     /// Why it stands still, if it does.
     pub halt: Option<Halt>,
+    /// Somebody went back to it: nothing takes its place by itself.
+    pub pinned: bool,
 }
 
 impl Build {
@@ -100,6 +106,17 @@ impl Build {
     pub fn table_name(&self) -> String {
         format!("{}__b{}", self.name, self.number)
     }
+}
+
+/// What a projector finds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Opened {
+    /// A build to write on.
+    Build(Build),
+    /// A build of another version of the fold serves, and is left as it is until a rebuild takes its place.
+    Outdated(Build),
+    /// The first build is being filled by a rebuild.
+    Filling,
 }
 
 /// What a projector writes at once.
@@ -162,9 +179,9 @@ impl ReadStoreError {
 /// The database that keeps the read models.
 #[async_trait]
 pub trait ReadStore: Send + Sync + 'static {
-    /// Makes whatever is missing (database, schemas, registry, the build's tables, the view) and says which build to write on:
-    /// the one of this version, made and numbered if there is none.
-    async fn open(&self, definition: &Definition) -> Result<Build, ReadStoreError>;
+    /// Makes whatever is missing (database, schemas, registry, the first build's tables, the view) and says which build to write on: the one that
+    /// serves, or one that served before if that is what this version of the fold fills.
+    async fn open(&self, definition: &Definition) -> Result<Opened, ReadStoreError>;
 
     /// The rows under these keys, those that are there.
     async fn load(&self, definition: &Definition, build: &Build, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, ReadStoreError>;
@@ -179,9 +196,6 @@ pub trait ReadStore: Send + Sync + 'static {
     /// Says that a build has caught up after many events: a good moment to look at what the tables hold now, so that queries find their indexes.
     async fn caught_up(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError>;
 
-    /// Puts a build behind its view; the one before it is retired. One transaction.
-    async fn serve(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError>;
-
     /// Every build there is.
     async fn builds(&self) -> Result<Vec<Build>, ReadStoreError>;
 
@@ -192,6 +206,7 @@ pub trait ReadStore: Send + Sync + 'static {
 /// The claim of one process to lead projections: of each, one process writes at a time. Dropping it gives all of them up, as the end of the process does.
 #[async_trait]
 pub trait Leadership: Send + 'static {
-    /// Which of these this claim leads from now on: those that it has led, and those that nobody led. After an error it leads none.
-    async fn lead(&mut self, names: &[&'static str]) -> Result<HashSet<&'static str>, ReadStoreError>;
+    /// Which of these this claim leads from now on: those that it has led, and those that nobody led. After an error it leads none. Each version of a fold
+    /// has a leader of its own: while a release is rolled out, the older one goes on with the build that it knows.
+    async fn lead(&mut self, projections: &[(&'static str, u32)]) -> Result<HashSet<&'static str>, ReadStoreError>;
 }

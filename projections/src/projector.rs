@@ -13,7 +13,7 @@ use domain::log::{Filter, Position, StoreError};
 
 use crate::feed::Feed;
 use crate::fold::{Definition, Folded, Moment, Projection};
-use crate::port::{Batch, Build, BuildState, Halt, ReadStore, ReadStoreError};
+use crate::port::{Batch, Build, Halt, Opened, ReadStore, ReadStoreError};
 use crate::quarantine::{Fate, Sorting};
 use crate::registry::{Seen, news};
 use crate::status::{Progress, State};
@@ -26,6 +26,8 @@ const MANY_EVENTS: u64 = 10_000;
 const FEW_EVENTS: usize = 128;
 /// A checkpoint without rows is written when nothing has come for this long.
 const QUIET: Duration = Duration::from_millis(100);
+/// How often it looks whether a rebuild has made a build to write on.
+const NO_BUILD: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -59,6 +61,9 @@ enum Trouble {
         /// What the registry showed before says nothing about it.
         noted: Instant,
     },
+    /// There is none to write on: a rebuild has to make one.
+    #[error("no build of this version serves")]
+    NoBuild(State, Option<Box<Build>>),
 }
 
 impl Trouble {
@@ -113,6 +118,10 @@ impl Projector {
                     }
                     info!(projection = name, "projection tries again");
                     continue;
+                }
+                Trouble::NoBuild(state, serving) => {
+                    self.progress.send_modify(|progress| progress.without_build(state, serving.as_deref()));
+                    backoff = NO_BUILD;
                 }
                 Trouble::Database(ReadStoreError::Superseded { build, from }) => {
                     debug!(projection = name, build, %from, "the build was swapped, or another projector was faster");
@@ -186,7 +195,11 @@ impl Projector {
     /// Follows the log until it is told to stop.
     async fn follow(&mut self) -> Result<(), Trouble> {
         let definition = self.projection.definition();
-        let mut build = self.store.open(&definition).await?;
+        let mut build = match self.store.open(&definition).await? {
+            Opened::Build(build) => build,
+            Opened::Outdated(build) => return Err(Trouble::NoBuild(State::Outdated, Some(Box::new(build)))),
+            Opened::Filling => return Err(Trouble::NoBuild(State::Rebuilding, None)),
+        };
         let opened = Instant::now();
         self.check_ledger(&build).await?;
         // Decisions stand behind their events: all of them are known before anything is folded.
@@ -303,10 +316,6 @@ impl Projector {
         if self.looked_at.is_some_and(|at| total - at >= MANY_EVENTS) {
             self.store.caught_up(definition, build).await?;
             self.looked_at = Some(total);
-        }
-        if build.state == BuildState::Filling {
-            self.store.serve(definition, build).await?;
-            build.state = BuildState::Serving;
         }
         Ok(())
     }

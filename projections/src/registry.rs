@@ -82,7 +82,7 @@ fn is_same(one: &Build, other: &Build) -> bool {
 pub(crate) async fn watch(
     store: Arc<dyn ReadStore>,
     mut leadership: Box<dyn Leadership>,
-    names: Vec<&'static str>,
+    projections: Vec<(&'static str, u32)>,
     seen: watch::Sender<Arc<Seen>>,
 ) {
     let mut look = Seen::default();
@@ -91,7 +91,7 @@ pub(crate) async fn watch(
         let at = Instant::now();
         if asked.is_none_or(|asked| at.duration_since(asked) >= LOOK_EVERY) {
             asked = Some(at);
-            (look.led, look.error) = match in_time(leadership.lead(&names)).await {
+            (look.led, look.error) = match in_time(leadership.lead(&projections)).await {
                 Ok(led) => (led, None),
                 Err(error) => (HashSet::new(), Some(error.to_string())),
             };
@@ -100,7 +100,7 @@ pub(crate) async fn watch(
         // What cannot be read says nothing; the projectors find out for themselves what is the matter.
         look.builds = in_time(store.builds()).await.ok();
         seen.send_replace(Arc::new(look.clone()));
-        sleep(if look.led.len() == names.len() { LOOK_EVERY } else { LOOK_EVERY_BEHIND }).await;
+        sleep(if look.led.len() == projections.len() { LOOK_EVERY } else { LOOK_EVERY_BEHIND }).await;
     }
 }
 
@@ -124,8 +124,9 @@ mod tests {
     use domain::testing::id;
 
     fn build(number: i64, version: u32, state: BuildState) -> Build {
-        let name = "journal".to_owned();
-        Build { name, number, version, state, position: Position(3), last_event: None, counted: Counted::default(), halt: None }
+        let (name, projection) = ("journal".to_owned(), "journal".to_owned());
+        let (position, counted) = (Position(3), Counted::default());
+        Build { name, projection, number, version, state, position, last_event: None, counted, halt: None, pinned: false }
     }
 
     fn halted(build: Build) -> Build {
@@ -154,8 +155,8 @@ mod tests {
     }
 
     #[test]
-    fn a_build_that_is_filled_beside_the_serving_one_of_an_older_version_is_filled_on() {
-        let (opened, own) = (Instant::now(), build(2, 2, BuildState::Filling));
+    fn a_build_that_served_before_is_gone_on_with_while_another_version_serves() {
+        let (opened, own) = (Instant::now(), build(2, 2, BuildState::Retired));
         assert!(!seen(vec![build(1, 1, BuildState::Serving), own.clone()], opened).displaces(&own, opened));
         assert!(seen(vec![own.clone(), build(3, 2, BuildState::Serving)], opened).displaces(&own, opened));
     }

@@ -133,9 +133,9 @@ impl Runner {
             running.insert(definition.name, One { version: definition.version, progress, resume });
             tasks.push(Task::start(projector, options.stuck_after));
         }
-        let names = running.keys().copied().collect();
+        let led = running.iter().map(|(name, running)| (*name, running.version)).collect();
         let running = Arc::new(Running(running));
-        let watching = Watching(tokio::spawn(registry::watch(store.clone(), store.leadership(), names, look)));
+        let watching = Watching(tokio::spawn(registry::watch(store.clone(), store.leadership(), led, look)));
         let supervisor = tokio::spawn(supervise(tasks, running.clone(), feed.clone(), options.stuck_after, stopped));
         Runner { feed, running, stop, supervisor, watching }
     }

@@ -30,11 +30,24 @@ pub enum State {
     Waiting,
     /// It met an event that it cannot apply, and waits for people.
     Halted,
+    /// A build of another version of the fold serves, and stands still until a rebuild takes its place.
+    Outdated,
+    /// Nothing serves yet: the first build is being filled by a rebuild.
+    Rebuilding,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 6] = [State::Starting, State::CatchingUp, State::Live, State::Standby, State::Waiting, State::Halted];
+    pub const ALL: [State; 8] = [
+        State::Starting,
+        State::CatchingUp,
+        State::Live,
+        State::Standby,
+        State::Waiting,
+        State::Halted,
+        State::Outdated,
+        State::Rebuilding,
+    ];
 
     /// The word that stands for it.
     #[must_use]
@@ -46,6 +59,8 @@ impl State {
             State::Standby => "standby",
             State::Waiting => "waiting",
             State::Halted => "halted",
+            State::Outdated => "outdated",
+            State::Rebuilding => "rebuilding",
         }
     }
 }
@@ -98,6 +113,13 @@ impl Progress {
         self.position = build.position;
         self.written = build.position;
         self.counted = build.counted;
+    }
+
+    pub(crate) fn without_build(&mut self, state: State, serving: Option<&Build>) {
+        if let Some(build) = serving {
+            self.opened(build);
+        }
+        self.state = state;
     }
 
     pub(crate) fn reached(&mut self, position: Position, counted: Counted, events: u64, recorded_at: Option<Timestamp>, began: Instant) {

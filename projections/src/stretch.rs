@@ -86,7 +86,7 @@ pub(crate) fn outcome(stretch: &Stretch, sorting: &Sorting, folded: Folded) -> (
 }
 
 /// The error with its causes.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -54,7 +54,7 @@ impl Task {
         let has_work = match state {
             State::Starting | State::CatchingUp | State::Live => position < head,
             // These say themselves what they wait for.
-            State::Standby | State::Waiting | State::Halted => false,
+            State::Standby | State::Waiting | State::Halted | State::Outdated | State::Rebuilding => false,
         };
         if self.handle.is_finished() {
             self.restart(head, "its task had ended").await;

@@ -117,6 +117,23 @@ pub trait Column: Sized {
 }
 
 impl Value {
+    /// About how many bytes of memory it takes beside itself.
+    #[must_use]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Text(text) => text.len() + 16,
+            Value::Json(json) => json_bytes(json),
+            Value::Null
+            | Value::Uuid(_)
+            | Value::Decimal(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Bool(_)
+            | Value::Timestamp(_)
+            | Value::Date(_) => 0,
+        }
+    }
+
     /// As people and programs outside see it: decimals as text with the column's scale, instants and dates as text.
     #[must_use]
     pub fn to_json(&self, column: ColumnType) -> serde_json::Value {
@@ -260,6 +277,17 @@ impl<T: Column> Column for Option<T> {
             value => T::from_value(value).map(Some),
         }
     }
+}
+
+/// About what a JSON value takes: maps are trees of nodes with room to spare.
+fn json_bytes(json: &serde_json::Value) -> usize {
+    let inside: usize = match json {
+        serde_json::Value::String(text) => text.len() + 16,
+        serde_json::Value::Array(items) => items.iter().map(json_bytes).sum(),
+        serde_json::Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + 64 + json_bytes(value)).sum(),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 0,
+    };
+    inside + size_of::<serde_json::Value>()
 }
 
 /// Databases' text holds no NUL; what a device sends may. It is shown as U+FFFD, and the log keeps the original.

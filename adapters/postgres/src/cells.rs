@@ -8,7 +8,8 @@ use projections::table::ColumnShape;
 use projections::value::{ColumnType, Value};
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
-use tokio_postgres::types::{Json, ToSql};
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{IsNull, Json, ToSql, Type};
 use uuid::Uuid;
 
 /// A parameter on its way.
@@ -69,6 +70,34 @@ fn null<'a>(column_type: ColumnType) -> Parameter<'a> {
         ColumnType::Date => Box::new(None::<jiff::civil::Date>),
         ColumnType::Json => Box::new(None::<serde_json::Value>),
     }
+}
+
+/// A cell on its way into `COPY`, where it stands.
+#[derive(Debug)]
+pub(crate) struct Cell<'a>(pub(crate) &'a Value);
+
+impl ToSql for Cell<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self.0 {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Uuid(id) => id.to_sql(ty, out),
+            Value::Text(text) => text.as_str().to_sql(ty, out),
+            Value::Decimal(number) => number.to_sql(ty, out),
+            Value::Int(number) => number.to_sql(ty, out),
+            Value::Float(number) => number.to_sql(ty, out),
+            Value::Bool(yes) => yes.to_sql(ty, out),
+            Value::Timestamp(time) => time.jiff().to_sql(ty, out),
+            Value::Date(date) => date.to_sql(ty, out),
+            Value::Json(json) => json.to_sql(ty, out),
+        }
+    }
+
+    // A row's cells are of its columns' types: the row types see to it.
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
 }
 
 /// The cells of a row whose first columns are these.

@@ -19,8 +19,8 @@ use crate::error::database;
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Takes the locks that nobody has. All of a process's locks are of one session, which nothing else uses.
-const TRY: &str =
-    "SELECT name FROM unnest($1::text[]) AS name WHERE pg_try_advisory_lock(hashtextextended('chargeledger projector ' || name, 0))";
+const TRY: &str = "SELECT name FROM unnest($1::text[], $2::bigint[]) AS p(name, version)
+     WHERE pg_try_advisory_lock(hashtextextended('chargeledger projector ' || name || ' ' || version, 0))";
 
 /// A claim to lead projections.
 pub struct Leader {
@@ -75,13 +75,14 @@ impl Leader {
 
 #[async_trait]
 impl Leadership for Leader {
-    async fn lead(&mut self, names: &[&'static str]) -> Result<HashSet<&'static str>, ReadStoreError> {
+    async fn lead(&mut self, projections: &[(&'static str, u32)]) -> Result<HashSet<&'static str>, ReadStoreError> {
         if self.session.as_ref().is_none_or(Client::is_closed) {
             self.connect().await?;
         }
-        let wanted: Vec<&'static str> = names.iter().copied().filter(|name| !self.led.contains(name)).collect();
+        let (wanted, versions): (Vec<&'static str>, Vec<i64>) =
+            projections.iter().filter(|(name, _)| !self.led.contains(name)).map(|(name, version)| (*name, i64::from(*version))).unzip();
         if let (Some(session), false) = (&self.session, wanted.is_empty()) {
-            match session.query(TRY, &[&wanted]).await {
+            match session.query(TRY, &[&wanted, &versions]).await {
                 Ok(rows) => {
                     let taken: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
                     self.led.extend(wanted.into_iter().filter(|name| taken.contains(*name)));

@@ -7,6 +7,7 @@
 //! | [`schema`] | tables of builds from the projections' row types |
 //! | [`cells`] | cells to parameters, columns to cells |
 //! | [`store`] | the projections' port: builds, rows and checkpoint in one transaction |
+//! | `rebuild`, `fill`, `held`, `diff` | builds beside the one that serves: begun, filled, swapped in, compared |
 //! | [`query`], `page`, `near`, `books` | the readers' port: pages of any read model, stations around a point, the books |
 //!
 //! Nothing here knows what a read model means, and nothing here is the truth: drop the database, and it comes back from the log.
@@ -16,11 +17,15 @@
 mod books;
 pub mod cells;
 pub mod connect;
+mod diff;
 mod error;
+mod fill;
+mod held;
 pub mod leader;
 mod near;
 mod page;
 pub mod query;
+mod rebuild;
 pub mod schema;
 pub mod store;
 

@@ -51,14 +51,31 @@ pub(crate) fn words_expression(columns: &[&str]) -> String {
 /// Makes the table of a build. `build` is the table's name without its schema.
 #[must_use]
 pub fn create_table(table: &Table, build: &str) -> String {
-    let mut sql = format!("CREATE TABLE build.{build} (\n");
-    for column in table.columns {
-        let null = if column.nullable { "" } else { " NOT NULL" };
-        let _ = writeln!(sql, "    {} {}{null},", column.name, sql_type(column.column_type));
-    }
+    format!("CREATE TABLE build.{build} (\n{},\n    {}\n) WITH (fillfactor = 85);\n", columns(table), key(table, build))
+}
+
+/// Makes the table of a build that is to be filled before it has a key or an index.
+#[must_use]
+pub(crate) fn create_bare_table(table: &Table, build: &str) -> String {
+    format!("CREATE TABLE build.{build} (\n{}\n) WITH (fillfactor = 85);\n", columns(table))
+}
+
+/// Gives a filled table its key.
+#[must_use]
+pub(crate) fn add_key(table: &Table, build: &str) -> String {
+    format!("ALTER TABLE build.{build} ADD {};\n", key(table, build))
+}
+
+fn columns(table: &Table) -> String {
+    let line = |column: &projections::table::ColumnShape| {
+        format!("    {} {}{}", column.name, sql_type(column.column_type), if column.nullable { "" } else { " NOT NULL" })
+    };
+    table.columns.iter().map(line).collect::<Vec<_>>().join(",\n")
+}
+
+fn key(table: &Table, build: &str) -> String {
     let key: Vec<&str> = table.key().iter().map(|column| column.name).collect();
-    let _ = writeln!(sql, "    CONSTRAINT {build}_key PRIMARY KEY ({})\n) WITH (fillfactor = 85);", key.join(", "));
-    sql
+    format!("CONSTRAINT {build}_key PRIMARY KEY ({})", key.join(", "))
 }
 
 /// Makes the indexes of a build's table.
@@ -95,16 +112,21 @@ pub fn comments(table: &Table, build: &str) -> String {
 
 /// Puts a build behind its view. The columns may have changed, so the view is made anew.
 #[must_use]
-pub fn replace_view(table: &Table, build: &str) -> String {
-    let name = table.name;
+pub fn replace_view(name: &str, build: &str) -> String {
     format!("DROP VIEW IF EXISTS read.{name};\nCREATE VIEW read.{name} AS SELECT * FROM build.{build};\n")
+}
+
+/// The same for a build whose columns are the ones that the view shows: those who are about to read it do not notice.
+#[must_use]
+pub(crate) fn repoint_view(name: &str, build: &str) -> String {
+    format!("CREATE OR REPLACE VIEW read.{name} AS SELECT * FROM build.{build};\n")
 }
 
 /// All of it for the first build: what `schemas/sql/read_models.sql` shows.
 #[must_use]
 pub fn first_build(table: &Table) -> String {
     let build = format!("{}__b1", table.name);
-    [create_table(table, &build), create_indexes(table, &build), comments(table, &build), replace_view(table, &build)].concat()
+    [create_table(table, &build), create_indexes(table, &build), comments(table, &build), replace_view(table.name, &build)].concat()
 }
 
 /// What a build's table looks like, to tell whether one that is there fits. Meanings may change; columns and indexes may not.

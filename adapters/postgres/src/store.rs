@@ -7,7 +7,7 @@ use deadpool_postgres::Transaction;
 use domain::ids::EventId;
 use domain::log::Position;
 use projections::fold::{Changes, Definition};
-use projections::port::{Batch, Build, BuildState, Counted, Halt, Leadership, ReadStore, ReadStoreError};
+use projections::port::{Batch, Build, BuildState, Counted, Halt, Leadership, Opened, ReadStore, ReadStoreError};
 use projections::table::{ColumnShape, Table};
 use projections::value::{ColumnType, Value};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -25,11 +25,11 @@ use crate::schema;
 /// From this many rows on, `COPY` is worth its extra round trips.
 const COPY_ROWS_MIN: usize = 64;
 
-const BUILD_COLUMNS: &str = "name, number, version, state, position, last_event, applied, ignored, quarantined, halt";
+pub(crate) const BUILD_COLUMNS: &str = "name, coalesce(projection, name) AS projection, number, version, state, position, last_event, applied, ignored, quarantined, halt, pinned";
 
 #[async_trait]
 impl ReadStore for ReadModels {
-    async fn open(&self, definition: &Definition) -> Result<Build, ReadStoreError> {
+    async fn open(&self, definition: &Definition) -> Result<Opened, ReadStoreError> {
         self.prepare().await?;
         let opened = self.open_build(definition).await;
         if let Err(ReadStoreError::Missing { .. }) = opened {
@@ -83,17 +83,12 @@ impl ReadStore for ReadModels {
             return Err(ReadStoreError::Superseded { build: name, from: batch.from });
         }
         let Changes { inserts, updates, deletes } = &batch.changes;
-        if inserts.len() >= COPY_ROWS_MIN {
+        let many = inserts.len() >= COPY_ROWS_MIN;
+        if many {
             copy(&transaction, table, &name, inserts).await.map_err(|error| self.failed(&error))?;
-        } else if !inserts.is_empty() {
-            run(&transaction, &insert(table, &name), table.columns, inserts).await.map_err(|error| self.failed(&error))?;
         }
-        if !updates.is_empty() {
-            run(&transaction, &update(table, &name), table.columns, updates).await.map_err(|error| self.failed(&error))?;
-        }
-        if !deletes.is_empty() {
-            run(&transaction, &delete_by_keys(table, &name), table.key(), deletes).await.map_err(|error| self.failed(&error))?;
-        }
+        let few = if many { &[][..] } else { &inserts[..] };
+        write(&transaction, table, &name, few, updates, deletes).await.map_err(|error| self.failed(&error))?;
         transaction.commit().await.map_err(|error| self.failed(&error))
     }
 
@@ -106,23 +101,6 @@ impl ReadStore for ReadModels {
     async fn caught_up(&self, _: &Definition, build: &Build) -> Result<(), ReadStoreError> {
         let client = self.projector_client().await?;
         client.batch_execute(&format!("ANALYZE build.{}", build.table_name())).await.map_err(|error| self.failed(&error))
-    }
-
-    async fn serve(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError> {
-        let mut client = self.projector_client().await?;
-        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
-        lock(&*transaction).await?;
-        let serve = format!(
-            "UPDATE build.registry SET state = 'retired', updated_at = now() WHERE name = '{0}' AND state = 'serving' AND number <> {1};
-             UPDATE build.registry SET state = 'serving', updated_at = now() WHERE name = '{0}' AND number = {1};\n{2}",
-            definition.name,
-            build.number,
-            schema::replace_view(definition.table, &build.table_name())
-        );
-        transaction.batch_execute(&serve).await.map_err(|error| self.failed(&error))?;
-        transaction.commit().await.map_err(|error| self.failed(&error))?;
-        info!(projection = definition.name, build = build.number, "the view shows another build");
-        Ok(())
     }
 
     async fn builds(&self) -> Result<Vec<Build>, ReadStoreError> {
@@ -154,8 +132,8 @@ impl ReadModels {
         rows.iter().map(|row| cells(row, definition.table.columns).map_err(|error| self.failed(&error))).collect()
     }
 
-    /// Finds the build of this version, or makes one: the first one serves at once, a later one when it has caught up.
-    async fn open_build(&self, definition: &Definition) -> Result<Build, ReadStoreError> {
+    /// Finds the build of this version, or makes the first one.
+    async fn open_build(&self, definition: &Definition) -> Result<Opened, ReadStoreError> {
         let mut client = self.projector_client().await?;
         let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
         lock(&*transaction).await?;
@@ -163,65 +141,76 @@ impl ReadModels {
         // A build whose table somebody dropped is gone.
         let gone = "DELETE FROM build.registry WHERE name = $1 AND to_regclass(format('build.%I', name || '__b' || number)) IS NULL";
         transaction.execute(gone, &[&definition.name]).await.map_err(|error| self.failed(&error))?;
-        let sql = format!("SELECT {BUILD_COLUMNS}, shape FROM build.registry WHERE name = $1");
+        let sql = format!("SELECT {BUILD_COLUMNS}, shape FROM build.registry WHERE name = $1 AND state <> 'as_of'");
         let rows = transaction.query(&sql, &[&definition.name]).await.map_err(|error| self.failed(&error))?;
         let mut builds = Vec::with_capacity(rows.len());
         for row in &rows {
             let build = read_build(row).map_err(|error| self.failed(&error))?;
             builds.push((build, row.get::<_, String>("shape") == shape));
         }
-        let fits = |(build, same_shape): &&(Build, bool)| build.version == definition.version && *same_shape;
-        let rank = |build: &Build| match build.state {
-            BuildState::Serving => 2,
-            BuildState::Filling => 1,
-            BuildState::Retired => 0,
-        };
-        let found = builds.iter().filter(fits).max_by_key(|(build, _)| (rank(build), build.number)).map(|(build, _)| build.clone());
-        let build = match found {
-            Some(build) => build,
-            None => {
-                let number = builds.iter().map(|(build, _)| build.number).max().unwrap_or(0) + 1;
-                let first = !builds.iter().any(|(build, _)| build.state == BuildState::Serving);
-                let state = if first { BuildState::Serving } else { BuildState::Filling };
-                let build = Build {
-                    name: definition.name.to_owned(),
-                    number,
-                    version: definition.version,
-                    state,
-                    position: Position(0),
-                    last_event: None,
-                    counted: Counted::default(),
-                    halt: None,
-                };
-                make_build(&*transaction, definition, &build, &shape).await?;
-                build
+        let fits =
+            |(build, same_shape): &&(Build, bool)| build.version == definition.version && *same_shape && build.state != BuildState::Filling;
+        let found = builds.iter().filter(fits).max_by_key(|(build, _)| (build.state == BuildState::Serving, build.number));
+        let serving = builds.iter().find(|(build, _)| build.state == BuildState::Serving);
+        let opened = match (found, serving) {
+            (Some((build, _)), _) => Opened::Build(build.clone()),
+            (None, Some((serving, _))) => Opened::Outdated(serving.clone()),
+            (None, None) if !builds.is_empty() => Opened::Filling,
+            (None, None) => {
+                let build = new_build(definition, definition.name, 1, BuildState::Serving);
+                let name = build.table_name();
+                let ddl = [
+                    drop_table(&name),
+                    schema::create_table(definition.table, &name),
+                    schema::create_indexes(definition.table, &name),
+                    schema::comments(definition.table, &name),
+                ];
+                transaction.batch_execute(&ddl.concat()).await.map_err(|error| database(&error))?;
+                register(&*transaction, &build, &shape).await?;
+                Opened::Build(build)
             }
         };
-        if build.state == BuildState::Serving {
-            ensure_view(&*transaction, definition.table, &build).await?;
+        if let Opened::Build(build) = &opened
+            && build.state == BuildState::Serving
+        {
+            ensure_view(&*transaction, definition.table, build).await?;
         }
         transaction.commit().await.map_err(|error| self.failed(&error))?;
-        Ok(build)
+        Ok(opened)
     }
 }
 
-async fn lock(client: &impl GenericClient) -> Result<(), ReadStoreError> {
+pub(crate) async fn lock(client: &impl GenericClient) -> Result<(), ReadStoreError> {
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&SCHEMA_LOCK]).await.map(|_| ()).map_err(|error| database(&error))
 }
 
-async fn make_build(client: &impl GenericClient, definition: &Definition, build: &Build, shape: &str) -> Result<(), ReadStoreError> {
-    let (table, name) = (definition.table, build.table_name());
-    // A table that no registry knows is left over from one that was dropped.
-    let ddl = [
-        format!("DROP TABLE IF EXISTS build.{name} CASCADE;\n"),
-        schema::create_table(table, &name),
-        schema::create_indexes(table, &name),
-        schema::comments(table, &name),
-    ];
-    client.batch_execute(&ddl.concat()).await.map_err(|error| database(&error))?;
-    let sql = "INSERT INTO build.registry (name, number, version, shape, state) VALUES ($1, $2, $3, $4, $5)";
+/// A build with nothing in it.
+pub(crate) fn new_build(definition: &Definition, name: &str, number: i64, state: BuildState) -> Build {
+    Build {
+        name: name.to_owned(),
+        projection: definition.name.to_owned(),
+        number,
+        version: definition.version,
+        state,
+        position: Position(0),
+        last_event: None,
+        counted: Counted::default(),
+        halt: None,
+        pinned: false,
+    }
+}
+
+/// A table that no registry knows is left over from one that was dropped.
+pub(crate) fn drop_table(build: &str) -> String {
+    format!("DROP TABLE IF EXISTS build.{build} CASCADE;\n")
+}
+
+/// Writes a new build into the registry.
+pub(crate) async fn register(client: &impl GenericClient, build: &Build, shape: &str) -> Result<(), ReadStoreError> {
+    let projection = (build.projection != build.name).then_some(&build.projection);
+    let sql = "INSERT INTO build.registry (name, number, version, shape, state, projection) VALUES ($1, $2, $3, $4, $5, $6)";
     client
-        .execute(sql, &[&build.name, &build.number, &i64::from(build.version), &shape, &state_word(build.state)])
+        .execute(sql, &[&build.name, &build.number, &i64::from(build.version), &shape, &state_word(build.state), &projection])
         .await
         .map_err(|error| database(&error))?;
     info!(projection = build.name, build = build.number, version = build.version, "made a build");
@@ -232,20 +221,22 @@ async fn ensure_view(client: &impl GenericClient, table: &Table, build: &Build) 
     let sql = "SELECT to_regclass(format('read.%I', $1::text)) IS NULL";
     let missing = client.query_one(sql, &[&table.name]).await.map_err(|error| database(&error))?;
     if missing.get::<_, bool>(0) {
-        client.batch_execute(&schema::replace_view(table, &build.table_name())).await.map_err(|error| database(&error))?;
+        client.batch_execute(&schema::replace_view(table.name, &build.table_name())).await.map_err(|error| database(&error))?;
     }
     Ok(())
 }
 
-fn read_build(row: &Row) -> Result<Build, tokio_postgres::Error> {
+pub(crate) fn read_build(row: &Row) -> Result<Build, tokio_postgres::Error> {
     let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
     let state = match row.try_get::<_, String>("state")?.as_str() {
         "serving" => BuildState::Serving,
         "filling" => BuildState::Filling,
+        "as_of" => BuildState::AsOf,
         _ => BuildState::Retired,
     };
     Ok(Build {
         name: row.try_get("name")?,
+        projection: row.try_get("projection")?,
         number: row.try_get("number")?,
         version: u32::try_from(row.try_get::<_, i64>("version")?).unwrap_or(0),
         state,
@@ -257,19 +248,21 @@ fn read_build(row: &Row) -> Result<Build, tokio_postgres::Error> {
             quarantined: unsigned(row.try_get("quarantined")?),
         },
         halt: row.try_get::<_, Option<Json<Halt>>>("halt")?.map(|Json(halt)| halt),
+        pinned: row.try_get("pinned")?,
     })
 }
 
-const fn state_word(state: BuildState) -> &'static str {
+pub(crate) const fn state_word(state: BuildState) -> &'static str {
     match state {
         BuildState::Filling => "filling",
         BuildState::Serving => "serving",
         BuildState::Retired => "retired",
+        BuildState::AsOf => "as_of",
     }
 }
 
 /// Positions and counts stay far below 2^63.
-fn bigint(number: u64) -> i64 {
+pub(crate) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -283,7 +276,7 @@ pub(crate) fn borrowed<'a>(parameters: &'a [Parameter<'_>]) -> Vec<&'a (dyn toki
     parameters.iter().map(|parameter| &**parameter as &(dyn tokio_postgres::types::ToSql + Sync)).collect()
 }
 
-fn names(columns: &[ColumnShape]) -> String {
+pub(crate) fn names(columns: &[ColumnShape]) -> String {
     columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
 }
 
@@ -316,11 +309,26 @@ fn update(table: &Table, build: &str) -> String {
     format!("UPDATE build.{build} t SET {} FROM {} WHERE {}", set.join(", "), unnest(table.columns), on_key(table))
 }
 
-/// One statement for many rows.
-async fn run(transaction: &Transaction<'_>, sql: &str, columns: &[ColumnShape], rows: &[Vec<Value>]) -> Result<(), tokio_postgres::Error> {
-    let statement = transaction.prepare_cached(sql).await?;
-    let parameters = arrays(columns, rows);
-    transaction.execute(&statement, &borrowed(&parameters)).await.map(|_| ())
+/// Writes what changes in a build's table, a statement for each kind.
+pub(crate) async fn write(
+    client: &impl deadpool_postgres::GenericClient,
+    table: &Table,
+    build: &str,
+    inserts: &[Vec<Value>],
+    updates: &[Vec<Value>],
+    deletes: &[Vec<Value>],
+) -> Result<(), tokio_postgres::Error> {
+    let statements = [
+        (insert(table, build), table.columns, inserts),
+        (update(table, build), table.columns, updates),
+        (delete_by_keys(table, build), table.key(), deletes),
+    ];
+    for (sql, columns, rows) in statements.into_iter().filter(|(_, _, rows)| !rows.is_empty()) {
+        let statement = client.prepare_cached(&sql).await?;
+        let parameters = arrays(columns, rows);
+        client.execute(&statement, &borrowed(&parameters)).await?;
+    }
+    Ok(())
 }
 
 /// Binary `COPY`: the fastest way in for rows that are new.
@@ -336,7 +344,7 @@ async fn copy(transaction: &Transaction<'_>, table: &Table, build: &str, rows: &
     writer.finish().await.map(|_| ())
 }
 
-fn wire_type(column_type: ColumnType) -> Type {
+pub(crate) fn wire_type(column_type: ColumnType) -> Type {
     match column_type {
         ColumnType::Uuid => Type::UUID,
         ColumnType::Text => Type::TEXT,

@@ -12,7 +12,8 @@ use domain::session::{MeterReading, SessionEvent, SessionRefs};
 use domain::testing::{at, id};
 use domain::units::ReportedEnergy;
 use projections::fold::{Keyed, Moment, Projection, ProjectionError, keyed};
-use projections::port::{Build, BuildState, ReadStore, ReadStoreError};
+use projections::port::{Build, BuildState, Opened, ReadStore, ReadStoreError};
+use projections::rebuild::port::BuildStore as _;
 use projections::runner::{Options, Runner, State, Status};
 use projections::session_errors::SessionErrors;
 use projections::sessions::{SessionRow, Sessions};
@@ -174,7 +175,8 @@ const COPY: &str = "CREATE TABLE build.sessions__b2 (LIKE build.sessions__b1 INC
 async fn swap(database: &Database) {
     let read_models = database.read_models();
     let build = read_models.builds().await.unwrap().into_iter().find(|build| build.number == 2).unwrap();
-    read_models.serve(&keyed::<Sessions>().definition(), &build).await.unwrap();
+    let definition = keyed::<Sessions>().definition();
+    read_models.hold(&definition).await.unwrap().swap(&definition, &build, false).await.unwrap();
 }
 
 #[test]
@@ -215,7 +217,7 @@ fn a_batch_for_a_build_that_is_not_what_it_was_is_refused() {
         let (log, read_models) = (Log::default(), database.read_models());
         begin(&log, 1).await;
         let definition = keyed::<Sessions>().definition();
-        let build = read_models.open(&definition).await.unwrap();
+        let Opened::Build(build) = read_models.open(&definition).await.unwrap() else { panic!("the first build serves at once") };
         let batch = projections::port::Batch {
             from: Position(0),
             to: Position(1),

@@ -19,7 +19,7 @@ use futures::FutureExt as _;
 use memory::MemoryStore;
 use projections::context::Context;
 use projections::fold::{Moment, Projection};
-use projections::port::ReadStore;
+use projections::port::{Opened, ReadStore};
 use projections::quarantine::{Fate, Quarantined, Sorting};
 use projections::runner::{Options, Runner};
 use projections::value::Value;
@@ -87,6 +87,16 @@ impl Database {
         drop(client);
         connection.await.unwrap().unwrap();
         number
+    }
+
+    /// Cuts every connection to it.
+    pub async fn cut_connections(&self) {
+        let (client, connection) = tokio_postgres::connect(&self.server, NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        client.execute(cut, &[&self.name]).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
     }
 
     /// Everything is gone, connections too.
@@ -163,7 +173,7 @@ impl Log {
         for (_, event) in &recorded {
             context.apply(event);
         }
-        let mut rows = projection.in_memory();
+        let mut rows = projection.in_memory(0..projections::fold::PLACES);
         let sorting = Sorting::new(&projection.definition(), Arc::new(Quarantined::read(&*self.store).await.unwrap()));
         let is_handled = |event_type: &str, event_id| sorting.fate(event_type, event_id) == Fate::Handled;
         for (event_type, recorded) in recorded.iter().filter(|(name, recorded)| is_handled(name.as_str(), recorded.metadata.event_id)) {
@@ -191,6 +201,7 @@ impl Log {
 /// The rows of a projection's serving build, sorted by key.
 pub async fn stored(read_models: &ReadModels, projection: &dyn Projection) -> Vec<Vec<Value>> {
     let definition = projection.definition();
-    let build = read_models.open(&definition).await.unwrap();
+    let opened = read_models.open(&definition).await.unwrap();
+    let Opened::Build(build) = opened else { panic!("{opened:?}") };
     read_models.rows(&definition, &build).await.unwrap()
 }

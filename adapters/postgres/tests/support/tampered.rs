@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use projections::fold::Definition;
-use projections::port::{Batch, Build, Halt, Leadership, ReadStore, ReadStoreError};
+use projections::port::{Batch, Build, Halt, Leadership, Opened, ReadStore, ReadStoreError};
 use projections::value::Value;
 use read_models::ReadModels;
 
@@ -23,7 +23,7 @@ pub struct TamperedStore(pub Arc<ReadModels>, pub Tampered);
 
 #[async_trait]
 impl ReadStore for TamperedStore {
-    async fn open(&self, definition: &Definition) -> Result<Build, ReadStoreError> {
+    async fn open(&self, definition: &Definition) -> Result<Opened, ReadStoreError> {
         self.0.open(definition).await
     }
     async fn load(&self, definition: &Definition, build: &Build, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, ReadStoreError> {
@@ -41,9 +41,6 @@ impl ReadStore for TamperedStore {
     async fn caught_up(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError> {
         self.0.caught_up(definition, build).await
     }
-    async fn serve(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError> {
-        self.0.serve(definition, build).await
-    }
     async fn builds(&self) -> Result<Vec<Build>, ReadStoreError> {
         self.0.builds().await
     }
@@ -56,7 +53,7 @@ struct Everybody;
 
 #[async_trait]
 impl Leadership for Everybody {
-    async fn lead(&mut self, names: &[&'static str]) -> Result<HashSet<&'static str>, ReadStoreError> {
-        Ok(names.iter().copied().collect())
+    async fn lead(&mut self, projections: &[(&'static str, u32)]) -> Result<HashSet<&'static str>, ReadStoreError> {
+        Ok(projections.iter().map(|(name, _)| *name).collect())
     }
 }
