@@ -73,6 +73,7 @@ const fn state(state: BuildState) -> &'static str {
         BuildState::Filling => "filling",
         BuildState::Serving => "serving",
         BuildState::Retired => "retired",
+        BuildState::AsOf => "as_of",
     }
 }
 
