@@ -4,6 +4,7 @@
 //! that a slow or halted projection holds nobody up, and that one that starts from nothing reads by itself until it has caught up.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::event::{DecodeError, Event};
@@ -12,7 +13,6 @@ use domain::log::{EventStore, EventType, Filter, Position, Recorded, StoreError,
 use domain::time::Timestamp;
 
 use crate::context::Context;
-use crate::quarantine::Quarantined;
 
 /// How many decoded events the feed keeps while projections catch up: some 100 MB. Who falls behind further decodes for itself.
 const CACHED_EVENTS_MAX: usize = 32_768;
@@ -70,20 +70,16 @@ pub struct Feed {
     page_events: usize,
     cache: Mutex<VecDeque<Arc<Page>>>,
     reader: tokio::sync::Mutex<Reader>,
-    decisions: tokio::sync::Mutex<Decisions>,
+    /// How far the log was found to reach.
+    reaches: AtomicU64,
+    /// One waits at the log, the others for that one.
+    waiting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Reader {
     context: Arc<Context>,
     context_to: Position,
-}
-
-/// Every decision to step over an event, read so far.
-#[derive(Default)]
-struct Decisions {
-    quarantined: Arc<Quarantined>,
-    read_to: Position,
 }
 
 impl Feed {
@@ -95,7 +91,8 @@ impl Feed {
             page_events,
             cache: Mutex::default(),
             reader: tokio::sync::Mutex::default(),
-            decisions: tokio::sync::Mutex::default(),
+            reaches: AtomicU64::new(0),
+            waiting: tokio::sync::Mutex::default(),
         }
     }
 
@@ -110,6 +107,7 @@ impl Feed {
     /// # Errors
     /// When the log cannot be read.
     pub async fn after(&self, position: Position) -> Result<Option<Arc<Page>>, StoreError> {
+        self.reaches.fetch_max(position.0, Ordering::Relaxed);
         if let Some(page) = self.cached(position) {
             return Ok(Some(page));
         }
@@ -123,6 +121,7 @@ impl Feed {
             self.keep(None, LIVE_EVENTS_MAX);
             return Ok(None);
         }
+        self.reaches.fetch_max(read.scanned_to.0, Ordering::Relaxed);
         let events = read.events;
         let entries = tokio::task::spawn_blocking(move || events.into_iter().map(Entry::decode).collect::<Vec<_>>())
             .await
@@ -133,23 +132,20 @@ impl Feed {
         Ok(Some(page))
     }
 
-    /// Every decision that the log holds now, wherever it stands.
-    ///
-    /// # Errors
-    /// When the log, or a decision in it, cannot be read.
-    pub async fn quarantined(&self) -> Result<Arc<Quarantined>, StoreError> {
-        let mut decisions = self.decisions.lock().await;
-        let Decisions { quarantined, read_to } = &mut *decisions;
-        // Should reading end early, what was taken in is taken in once more: a repetition changes nothing.
-        *read_to = Arc::make_mut(quarantined).read_on(&*self.store, *read_to).await?;
-        Ok(quarantined.clone())
-    }
-
     /// Returns once there may be an event after a position.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn wait_past(&self, position: Position) -> Result<(), StoreError> {
+        // Beside a writing process, waiting is looking again and again: once for all, not once for each projection.
+        // Whoever waits stands no further than the log is known to reach, so that nobody who stands before it waits for that one.
+        if self.reaches.load(Ordering::Relaxed) > position.0 {
+            return Ok(());
+        }
+        let _turn = self.waiting.lock().await;
+        if self.reaches.load(Ordering::Relaxed) > position.0 {
+            return Ok(());
+        }
         self.store.wait_past(position).await
     }
 
@@ -189,5 +185,52 @@ impl Feed {
         while cache.len() > CACHED_PAGES_MAX || (events > events_max && cache.len() > 1) {
             events -= cache.pop_front().map_or(0, |page| page.entries.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context as Polling, Waker};
+
+    use super::*;
+    use async_trait::async_trait;
+    use domain::log::{AppendError, Appended, Expected, Head, NewEvent, Page as Stored, Revision};
+
+    /// A log without events, that counts how many wait at it.
+    #[derive(Default)]
+    struct Quiet(AtomicU64);
+
+    #[async_trait]
+    impl EventStore for Quiet {
+        async fn append(&self, _: &StreamId, _: Expected, _: Vec<NewEvent>) -> Result<Appended, AppendError> {
+            Err(StoreError::ReadOnly.into())
+        }
+        async fn read_stream(&self, _: &StreamId, _: Revision, _: usize) -> Result<Vec<StoredEvent>, StoreError> {
+            Ok(Vec::new())
+        }
+        async fn read_all(&self, after: Position, _: &Filter, _: usize) -> Result<Stored, StoreError> {
+            Ok(Stored { events: Vec::new(), scanned_to: after })
+        }
+        async fn head(&self) -> Result<Head, StoreError> {
+            Ok(Head::default())
+        }
+        async fn wait_past(&self, _: Position) -> Result<(), StoreError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn one_waits_at_the_log_for_all_and_nobody_for_one_who_is_further() {
+        let store = Arc::new(Quiet::default());
+        let feed = Feed::new(store.clone(), 10);
+        let mut polling = Polling::from_waker(Waker::noop());
+        assert!(feed.after(Position(5)).await.unwrap().is_none());
+        let (mut one, mut another) = (pin!(feed.wait_past(Position(5))), pin!(feed.wait_past(Position(5))));
+        assert!(one.as_mut().poll(&mut polling).is_pending() && another.as_mut().poll(&mut polling).is_pending());
+        assert_eq!(store.0.load(Ordering::SeqCst), 1);
+        assert_eq!(feed.wait_past(Position(4)).await, Ok(()), "the log is known to reach further");
     }
 }

@@ -14,7 +14,7 @@ use domain::log::{Filter, Position, StoreError};
 use crate::feed::Feed;
 use crate::fold::{Definition, Folded, Moment, Projection};
 use crate::port::{Batch, Build, Halt, Opened, ReadStore, ReadStoreError};
-use crate::quarantine::{Fate, Sorting};
+use crate::quarantine::{Fate, Quarantined, Sorting};
 use crate::registry::{Seen, news};
 use crate::status::{Progress, State};
 use crate::stretch::{Stretch, halt_at, outcome};
@@ -203,7 +203,7 @@ impl Projector {
         let opened = Instant::now();
         self.check_ledger(&build).await?;
         // Decisions stand behind their events: all of them are known before anything is folded.
-        let mut sorting = Arc::new(Sorting::new(&definition, self.feed.quarantined().await?));
+        let mut sorting = Arc::new(Sorting::new(&definition, self.quarantined().await?));
         self.progress.send_modify(|progress| progress.opened(&build));
         let total = build.counted.total();
         self.looked_at = Some(self.looked_at.map_or(total, |at| at.min(total)));
@@ -253,12 +253,18 @@ impl Projector {
             };
             let Some(halt) = halt else { continue };
             // It may have been decided since this began, through another process that had met the event before.
-            let quarantined = self.feed.quarantined().await?;
+            let quarantined = self.quarantined().await?;
             if !quarantined.contains(definition.name, halt.event_id) {
                 return Err(self.halt(&build, halt).await);
             }
             sorting = Arc::new(Sorting::new(&definition, quarantined));
         }
+    }
+
+    /// Every decision about this projection, wherever it stands.
+    async fn quarantined(&self) -> Result<Arc<Quarantined>, StoreError> {
+        let name = self.projection.definition().name;
+        Quarantined::of(self.feed.store().as_ref(), name).await.map(Arc::new)
     }
 
     /// Rows and checkpoint, together.

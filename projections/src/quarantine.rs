@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use domain::event::Event;
 use domain::ids::{EventId, OperatorId};
-use domain::log::{EventStore, Filter, Position, Recorded, StoreError};
+use domain::log::{EventStore, Position, Recorded, Revision, StoreError, StreamId};
 use domain::projection::ProjectionEvent;
 use domain::time::Timestamp;
 
@@ -51,30 +51,43 @@ impl Quarantined {
     /// The events that it is folded from.
     pub const HANDLES: &'static [&'static str] = &["projection.event_quarantined"];
 
-    /// Reads every decision that is in a log now.
+    /// Reads every decision about any projection that is in a log now: from their streams, so that it takes no longer for a long log.
     ///
     /// # Errors
     /// When the log, or a decision in it, cannot be read: nobody may fold on without knowing what to step over.
     pub async fn read(store: &dyn EventStore) -> Result<Quarantined, StoreError> {
         let mut quarantined = Quarantined::default();
-        quarantined.read_on(store, Position(0)).await?;
+        for projection in crate::all() {
+            quarantined.take(store, projection.definition().name).await?;
+        }
         Ok(quarantined)
     }
 
-    /// Reads the decisions after a position, and says how far the log was looked through.
-    pub(crate) async fn read_on(&mut self, store: &dyn EventStore, mut after: Position) -> Result<Position, StoreError> {
-        let wanted = Filter::types(Quarantined::HANDLES.iter().copied());
+    /// Reads every decision about one projection.
+    ///
+    /// # Errors
+    /// As [`Quarantined::read`].
+    pub async fn of(store: &dyn EventStore, projection: &str) -> Result<Quarantined, StoreError> {
+        let mut quarantined = Quarantined::default();
+        quarantined.take(store, projection).await?;
+        Ok(quarantined)
+    }
+
+    async fn take(&mut self, store: &dyn EventStore, projection: &str) -> Result<(), StoreError> {
+        let stream = StreamId::projection(projection);
+        let mut from = Revision(0);
         loop {
-            let page = store.read_all(after, &wanted, PAGE).await?;
-            if page.scanned_to <= after {
-                return Ok(after);
-            }
-            for stored in page.events {
+            let page = store.read_stream(&stream, from, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            for stored in page {
+                from = stored.revision.next();
                 let position = stored.position;
                 let recorded = stored.decode().map_err(|error| StoreError::Damaged { position, reason: error.to_string() })?;
                 self.apply(&recorded);
             }
-            after = page.scanned_to;
+            if is_last {
+                return Ok(());
+            }
         }
     }
 

@@ -16,7 +16,6 @@ use crate::feed::Feed;
 use crate::fold::Projection;
 use crate::port::ReadStore;
 use crate::projector::Projector;
-use crate::quarantine::Quarantined;
 use crate::registry::{self, Seen};
 use crate::status::{self, Progress};
 use crate::supervisor::{Task, supervise};
@@ -187,14 +186,6 @@ impl Runner {
     /// When the log cannot be read.
     pub async fn status(&self) -> Result<Vec<Status>, StoreError> {
         status::look(&self.feed, self.running.progress()).await
-    }
-
-    /// Every decision that the log holds to step over an event.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn quarantined(&self) -> Result<Arc<Quarantined>, StoreError> {
-        self.feed.quarantined().await
     }
 
     /// Lets a halted projection try again at once. Says whether it runs here. A halt that is lifted in the registry is noticed by itself, a moment later.

@@ -195,11 +195,8 @@ fn known<'a>(api: &'a Api, name: &str) -> Result<&'a dyn ReadStore, Problem> {
     api.builds.as_deref().ok_or_else(|| Problem::bare(Kind::ReadModelsUnavailable))
 }
 
-async fn decisions(api: &Api) -> Result<Arc<Quarantined>, Problem> {
-    Ok(match &api.runner {
-        Some(runner) => runner.quarantined().await?,
-        None => Arc::new(Quarantined::read(api.commands.ledger.store().as_ref()).await?),
-    })
+async fn decisions(api: &Api) -> Result<Quarantined, Problem> {
+    Ok(Quarantined::read(api.commands.ledger.store().as_ref()).await?)
 }
 
 async fn decided_at(
