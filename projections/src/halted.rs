@@ -112,8 +112,8 @@ mod tests {
             error: "no".to_owned(),
             event: serde_json::Value::Null,
         });
-        let (name, counted) = ("journal".to_owned(), Counted::default());
-        Build { name, number, version: 1, state, position: Position(3), last_event: None, counted, halt }
+        let (name, projection, counted) = ("journal".to_owned(), "journal".to_owned(), Counted::default());
+        Build { name, projection, number, version: 1, state, position: Position(3), last_event: None, counted, halt, pinned: false }
     }
 
     #[test]
