@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`store`] | [`EmbeddedStore`], the port's engine: opening, and handing work to the writer and the readers |
 //! | `writer`, `tails` | the one writing thread, and what it knows of the ends of streams |
+//! | `recent` | what was just committed, for whoever follows the log |
 //! | [`reader`] | a connection that only reads, for threads: pages of the log, `info` |
 //! | [`replay`] | the whole log on all cores, in order |
 //! | [`verify`] | every hash and every place, computed again |
@@ -24,6 +25,7 @@ pub mod key_store;
 mod lock;
 mod pool;
 pub mod reader;
+mod recent;
 pub mod replay;
 mod row;
 pub mod store;

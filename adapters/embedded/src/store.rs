@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use crate::error::{OpenError, store_error};
 use crate::lock::WriterLock;
 use crate::pool::Pool;
 use crate::reader::{Info, Reader};
+use crate::recent::Recent;
 use crate::verify::check_tail;
 use crate::writer::Writer;
 
@@ -42,6 +44,7 @@ pub struct EmbeddedStore {
 struct Writing {
     writer: Writer,
     head: watch::Receiver<u64>,
+    recent: Arc<Recent>,
     _lock: WriterLock,
 }
 
@@ -70,8 +73,9 @@ impl EmbeddedStore {
         check_tail(&connection)?;
         let readers = Pool::open(path.clone())?;
         let (bump, head) = watch::channel(0);
-        let writer = Writer::start(connection, bump)?;
-        Ok(EmbeddedStore { path, readers, writing: Some(Writing { writer, head, _lock: lock }) })
+        let recent = Arc::new(Recent::default());
+        let writer = Writer::start(connection, bump, Arc::clone(&recent))?;
+        Ok(EmbeddedStore { path, readers, writing: Some(Writing { writer, head, recent, _lock: lock }) })
     }
 
     /// Opens the store in this directory for reading, beside whoever writes it.
@@ -137,10 +141,14 @@ impl EventStore for EmbeddedStore {
     }
 
     async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, StoreError> {
-        if let Some(writing) = &self.writing
-            && after.0 >= *writing.head.borrow()
-        {
-            return Ok(Page { events: Vec::new(), scanned_to: after });
+        if let Some(writing) = &self.writing {
+            let head = *writing.head.borrow();
+            if after.0 >= head {
+                return Ok(Page { events: Vec::new(), scanned_to: after });
+            }
+            if let Some(page) = writing.recent.page(after, head, filter, limit.max(1)) {
+                return Ok(page);
+            }
         }
         let filter = filter.clone();
         self.readers.read(move |reader| reader.scan(after, &filter, limit)).await

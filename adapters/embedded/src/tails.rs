@@ -1,6 +1,7 @@
 //! What the writer knows of the ends of streams, so that most appends ask the file nothing. Bounded: what was not written to for
 //! long is forgotten, and read again from the file when it is.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use domain::ids::EventId;
@@ -72,24 +73,29 @@ impl Tails {
         stream: &StreamId,
         find: impl FnOnce() -> Result<Option<Tail>, E>,
     ) -> Result<Option<&mut Tail>, E> {
-        if !self.young.contains_key(stream) {
-            let found = match self.old.remove(stream) {
-                Some(tail) => Some(tail),
-                None => find()?,
-            };
-            if let Some(tail) = found {
-                self.put(stream.clone(), tail);
+        self.make_room();
+        match self.young.entry(stream.clone()) {
+            Entry::Occupied(known) => Ok(Some(known.into_mut())),
+            Entry::Vacant(place) => {
+                let found = match self.old.remove(stream) {
+                    Some(tail) => Some(tail),
+                    None => find()?,
+                };
+                Ok(found.map(|tail| place.insert(tail)))
             }
         }
-        Ok(self.young.get_mut(stream))
     }
 
     /// Remembers the end of a stream.
     pub(crate) fn put(&mut self, stream: StreamId, tail: Tail) -> &mut Tail {
+        self.make_room();
+        self.young.entry(stream).insert_entry(tail).into_mut()
+    }
+
+    fn make_room(&mut self) {
         if self.young.len() >= STREAMS_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.entry(stream).insert_entry(tail).into_mut()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The one thread that writes. It takes all that is queued, commits it in one transaction, and answers after the commit: many
 //! writers share one wait for the disk, and nobody hears "appended" before it is so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use domain::ids::EventId;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::database::{signed, unsigned};
 use crate::error::{damaged, store_error};
 use crate::reader::Rows;
+use crate::recent::{Commit, Recent};
 use crate::row::write_meta;
 use crate::tails::{RECENT, Tail, Tails};
 
@@ -42,32 +44,33 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `head` is bumped after each commit.
-    pub(crate) fn start(connection: Connection, head: watch::Sender<u64>) -> Result<Writer, StoreError> {
+    /// Starts the thread. After each commit, what it wrote is in `recent`, and then `head` is bumped.
+    pub(crate) fn start(connection: Connection, head: watch::Sender<u64>, recent: Arc<Recent>) -> Result<Writer, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         let mut log = Log::load(&connection)?;
         head.send_replace(log.end.position);
-        let (answers, answered) = std::sync::mpsc::channel::<Vec<Answer>>();
-        // Waking hundreds of callers takes a while, in which the next commit can be on its way to the disk.
+        let (answers, answered) = std::sync::mpsc::channel::<(Vec<Answer>, Vec<Commit>)>();
+        // Waking hundreds of callers takes a while, in which the next commit can be on its way to the disk; so does freeing what nobody needs any more.
         let answering = move || {
-            for (answer, result) in answered.into_iter().flatten() {
-                // A caller that no longer listens will ask again, and hear that it is a repeat.
-                let _ = answer.send(result);
+            for (answers, _evicted) in answered {
+                for (answer, result) in answers {
+                    // A caller that no longer listens will ask again, and hear that it is a repeat.
+                    let _ = answer.send(result);
+                }
             }
         };
         let work = move || {
             let mut requests: mpsc::Receiver<Append> = requests;
-            let mut batch = Vec::new();
-            while let Some(first) = requests.blocking_recv() {
-                let mut bytes = size(&first);
-                batch.push(first);
-                while batch.len() < COMMANDS_MAX && bytes < BYTES_MAX {
-                    let Ok(next) = requests.try_recv() else { break };
+            let (mut arrived, mut waiting, mut batch) = (Vec::new(), VecDeque::new(), Vec::new());
+            while !waiting.is_empty() || requests.blocking_recv_many(&mut arrived, COMMANDS_MAX) > 0 {
+                waiting.extend(arrived.drain(..));
+                let mut bytes = 0;
+                while let Some(next) = waiting.pop_front_if(|_| bytes < BYTES_MAX) {
                     bytes += size(&next);
                     batch.push(next);
                 }
                 // The other thread is there as long as this one has something to hand to it.
-                let _ = answers.send(commit(&connection, &mut log, &mut batch, &head));
+                let _ = answers.send(commit(&connection, &mut log, &mut batch, &head, &recent));
             }
         };
         let thread = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -104,12 +107,21 @@ fn size(append: &Append) -> usize {
 
 type Answer = (oneshot::Sender<Result<Appended, AppendError>>, Result<Appended, AppendError>);
 
-/// Commits a batch. The answers may be given only now.
-fn commit(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, head: &watch::Sender<u64>) -> Vec<Answer> {
+/// Commits a batch. The answers may be given only now; what had to make room for its events comes with them.
+fn commit(
+    connection: &Connection,
+    log: &mut Log,
+    batch: &mut Vec<Append>,
+    head: &watch::Sender<u64>,
+    recent: &Recent,
+) -> (Vec<Answer>, Vec<Commit>) {
     let mut answers = Vec::with_capacity(batch.len());
+    log.end.written.reserve(batch.len());
     match transaction(connection, log, batch, &mut answers) {
         Ok(()) => {
+            let evicted = recent.push(std::mem::take(&mut log.end.written));
             head.send_replace(log.end.position);
+            (answers, evicted)
         }
         Err(error) => {
             tracing::error!(%error, commands = answers.len() + batch.len(), "nothing of this commit was written");
@@ -118,9 +130,9 @@ fn commit(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, head:
             for (_, answer) in &mut answers {
                 *answer = Err(error.clone().into());
             }
+            (answers, Vec::new())
         }
     }
-    answers
 }
 
 fn transaction(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
@@ -186,6 +198,7 @@ impl Log {
         {
             tracing::error!(%error, "cannot roll back");
         }
+        self.end.written.clear();
         self.is_stale = true;
     }
 
@@ -225,6 +238,8 @@ struct End {
     streams: i64,
     types: HashMap<EventType, i64>,
     meta: Vec<u8>,
+    /// What the transaction under way has written.
+    written: Vec<StoredEvent>,
 }
 
 impl End {
@@ -246,7 +261,7 @@ impl End {
             let (name, no) = row.map_err(store_error)?;
             types.insert(EventType(name.into()), no);
         }
-        Ok(End { position, recorded_at, streams, types, meta: Vec::new() })
+        Ok(End { position, recorded_at, streams, types, meta: Vec::new(), written: Vec::new() })
     }
 
     fn write(
@@ -279,6 +294,7 @@ impl End {
             ];
             statements.insert.execute(values).map_err(store_error)?;
             tail.push(stored.metadata.event_id, stored.hash);
+            self.written.push(stored);
         }
         let revision = tail.revision().unwrap_or_default();
         Ok(Appended { revision, first_position, position: Position(self.position), repeated: false })
