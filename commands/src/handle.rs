@@ -218,7 +218,7 @@ impl Ledger {
         command: D::Command,
         envelope: &Envelope,
     ) -> Result<Done<D>, HandleError<D::Error>> {
-        self.handle_at(stream, command, envelope, None).await
+        self.handle_each(stream, &[(command, envelope.clone())], None).await
     }
 
     /// The same, and only while the stream's last revision is this one: between looking and appending nobody else can write. A repetition is answered all the same,
@@ -233,17 +233,37 @@ impl Ledger {
         envelope: &Envelope,
         only_at: Option<Revision>,
     ) -> Result<Done<D>, HandleError<D::Error>> {
+        self.handle_each(stream, &[(command, envelope.clone())], only_at).await
+    }
+
+    /// Carries out several commands on the aggregate in `stream`, one after the other, and writes what comes of them at once: all of it or nothing. Each is
+    /// recognised by its own id, so that those that had been done before, alone or with others, are not done again.
+    ///
+    /// # Errors
+    /// As [`Ledger::handle`]; when one is refused, none is done.
+    pub async fn handle_all<D: Decider>(
+        &self,
+        stream: &StreamId,
+        commands: &[(D::Command, Envelope)],
+    ) -> Result<Done<D>, HandleError<D::Error>> {
+        self.handle_each(stream, commands, None).await
+    }
+
+    async fn handle_each<D: Decider>(
+        &self,
+        stream: &StreamId,
+        commands: &[(D::Command, Envelope)],
+        only_at: Option<Revision>,
+    ) -> Result<Done<D>, HandleError<D::Error>> {
         let entry = self.hot::<D>(stream);
         let mut hot = entry.lock().await;
-        // Whether the state holds all that was there when the command came.
+        // Whether the state holds all that was there when the commands came.
         let mut is_newest = self.is_newest(&hot);
-        if hot.revision.is_none() && !is_newest {
-            self.catch_up(stream, &mut hot).await?;
-            is_newest = true;
-        }
         for _ in 0..ATTEMPTS_MAX {
-            if hot.commands.contains(&envelope.command_id) {
-                return self.repetition(stream, envelope.command_id, &hot).await;
+            let to_do: Vec<&(D::Command, Envelope)> =
+                commands.iter().filter(|(_, envelope)| !hot.commands.contains(&envelope.command_id)).collect();
+            if to_do.is_empty() && !commands.is_empty() {
+                return self.repetition(stream, commands, &hot).await;
             }
             if only_at.is_some() && hot.revision != only_at {
                 if is_newest {
@@ -253,39 +273,50 @@ impl Ledger {
                 is_newest = true;
                 continue;
             }
-            let decision = hot.state.decide(command.clone());
-            let events = match decision {
-                Ok(events) if !events.is_empty() => events,
+            let (state, decided) = match decide_all(&hot.state, &to_do) {
+                Ok((state, decided)) if !decided.is_empty() => (state, decided),
                 // A refusal and a command that changes nothing count only against the newest state: another process may have written since.
                 Ok(_) | Err(_) if !is_newest => {
                     self.catch_up(stream, &mut hot).await?;
                     is_newest = true;
                     continue;
                 }
-                Ok(events) => {
-                    return Ok(Done { state: hot.state.clone(), events, revision: hot.revision, position: None, repeated: false });
+                Ok((state, _)) => {
+                    return Ok(Done { state, events: Vec::new(), revision: hot.revision, position: None, repeated: false });
                 }
                 Err(refusal) => return Err(HandleError::Refused(refusal)),
             };
             let recorded_at = self.clock.now();
-            let new = events.iter().enumerate().map(|(index, event)| {
-                NewEvent::encode(&event.clone().into(), metadata(envelope, EventId::of(envelope.command_id, index), recorded_at))
-            });
+            let new: Vec<NewEvent> = decided
+                .iter()
+                .map(|(envelope, index, event)| {
+                    NewEvent::encode(&event.clone().into(), metadata(envelope, EventId::of(envelope.command_id, *index), recorded_at))
+                })
+                .collect();
+            let origin = hot.revision.is_none().then(|| new.first().map(|first| first.metadata.clone())).flatten();
             // Until its answer is here, nobody knows what the stream holds: the answer may get lost, and the caller may go away.
             (hot.is_whole, hot.is_doubtful) = (false, true);
-            match self.store.append(stream, hot.expected(), new.collect()).await {
+            match self.store.append(stream, hot.expected(), new).await {
+                // It had been done, and its answer was lost, or forgotten since: what came after it in the stream is not known here.
+                Ok(appended) if appended.repeated => {
+                    hot.is_doubtful = false;
+                    self.catch_up(stream, &mut hot).await?;
+                    return self.repetition(stream, commands, &hot).await;
+                }
                 Ok(appended) => {
                     (hot.is_whole, hot.is_doubtful) = (true, false);
-                    let state = std::mem::take(&mut hot.state);
-                    hot.state = events.iter().fold(state, D::evolve);
+                    hot.state = state;
                     hot.revision = Some(appended.revision);
-                    hot.commands.insert(envelope.command_id);
+                    hot.commands.extend(decided.iter().map(|(envelope, ..)| envelope.command_id));
+                    if let Some(origin) = origin {
+                        self.origins.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), origin);
+                    }
                     return Ok(Done {
                         state: hot.state.clone(),
-                        events,
+                        events: decided.into_iter().map(|(_, _, event)| event).collect(),
                         revision: hot.revision,
                         position: Some(appended.position),
-                        repeated: appended.repeated,
+                        repeated: false,
                     });
                 }
                 Err(AppendError::Conflict { .. }) => {
@@ -294,12 +325,14 @@ impl Ledger {
                     is_newest = true;
                 }
                 // Its answer was lost when it was done, and it comes again at another time: the stream knows the command, whatever surrounds it now.
-                Err(AppendError::IdReused { .. }) => {
+                Err(AppendError::IdReused { event_id, .. }) => {
                     hot.is_doubtful = false;
                     self.catch_up(stream, &mut hot).await?;
                     is_newest = true;
-                    if !hot.commands.contains(&envelope.command_id) {
-                        return Err(HandleError::CommandReused { command_id: envelope.command_id, stream: stream.clone() });
+                    if to_do.iter().all(|(_, envelope)| !hot.commands.contains(&envelope.command_id)) {
+                        let reused = decided.iter().find(|(envelope, index, _)| EventId::of(envelope.command_id, *index) == event_id);
+                        let command_id = reused.map_or(to_do[0].1.command_id, |(envelope, ..)| envelope.command_id);
+                        return Err(HandleError::CommandReused { command_id, stream: stream.clone() });
                     }
                 }
                 Err(AppendError::Store(error)) => return Err(HandleError::Store(error)),
@@ -375,11 +408,11 @@ impl Ledger {
         }
     }
 
-    /// What the command did when it was done.
+    /// What the commands did when they were done.
     async fn repetition<D: Decider>(
         &self,
         stream: &StreamId,
-        command_id: CommandId,
+        commands: &[(D::Command, Envelope)],
         hot: &Hot<D>,
     ) -> Result<Done<D>, HandleError<D::Error>> {
         let mut from = Revision(0);
@@ -389,7 +422,7 @@ impl Ledger {
             let is_last = page.len() < PAGE;
             for stored in page {
                 from = stored.revision.next();
-                if stored.metadata.command_id == command_id {
+                if commands.iter().any(|(_, envelope)| envelope.command_id == stored.metadata.command_id) {
                     let recorded = stored.decode().map_err(HandleError::Unreadable)?;
                     done.events.extend(D::event(&recorded.event).cloned());
                     done.revision = Some(recorded.revision);
@@ -424,6 +457,21 @@ impl Ledger {
         stream.hash(&mut hasher);
         &self.cache[usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)]
     }
+}
+
+/// An event that a command became, with the command's envelope and the event's place among what it became.
+type Decided<'a, D> = (&'a Envelope, usize, <D as Decider>::Event);
+
+/// What commands become one after the other, and the state after all of them.
+fn decide_all<'a, D: Decider>(state: &D, commands: &[&'a (D::Command, Envelope)]) -> Result<(D, Vec<Decided<'a, D>>), D::Error> {
+    let mut state = state.clone();
+    let mut decided = Vec::new();
+    for (command, envelope) in commands {
+        let events = state.decide(command.clone())?;
+        state = events.iter().fold(state, D::evolve);
+        decided.extend(events.into_iter().enumerate().map(|(index, event)| (envelope, index, event)));
+    }
+    Ok((state, decided))
 }
 
 fn metadata(envelope: &Envelope, event_id: EventId, recorded_at: Timestamp) -> Metadata {

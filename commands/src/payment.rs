@@ -50,14 +50,13 @@ impl Commands {
         let (purpose, correlation_id) = match pay_for {
             PayFor::TopUp => (Purpose::TopUp, payment_id.0),
             PayFor::Session(session_id) => {
-                if self.origin(&stream).await?.is_none() {
-                    let session = self.session(caller, session_id).await?.state;
-                    // Whose debt it is, is whose account is credited: nobody pays for somebody else.
-                    let is_theirs = session.terms().is_some_and(|terms| terms.refs.user_id == Some(user_id));
-                    let owed = if is_theirs { owed(&session) } else { Money::ZERO };
-                    if amount > owed {
-                        return Err(CommandError::NotOwed { owed, asked: amount });
-                    }
+                let session = self.session(caller, session_id).await?.state;
+                // Whose debt it is, is whose account is credited: nobody pays for somebody else.
+                let is_theirs = session.terms().is_some_and(|terms| terms.refs.user_id == Some(user_id));
+                let owed = if is_theirs { owed(&session) } else { Money::ZERO };
+                // A repetition is not refused for what has been paid since.
+                if amount > owed && self.origin(&stream).await?.is_none() {
+                    return Err(CommandError::NotOwed { owed, asked: amount });
                 }
                 (Purpose::Postpaid { session_id }, session_id.0)
             }

@@ -89,6 +89,24 @@ impl Commands {
     /// # Errors
     /// When connector or user do not exist or take no session, or the station has no tariff in force.
     pub async fn start_session(&self, caller: &Caller, ids: &RequestIds, start: StartSession) -> Result<Requested, CommandError> {
+        self.request_session(caller, ids, start, false).await
+    }
+
+    /// The same for a connector that may still be in use: it has to be free when the money is there.
+    ///
+    /// # Errors
+    /// As [`Commands::start_session`], but for what the connector is doing at the moment.
+    pub async fn start_session_ahead(&self, caller: &Caller, ids: &RequestIds, start: StartSession) -> Result<Requested, CommandError> {
+        self.request_session(caller, ids, start, true).await
+    }
+
+    async fn request_session(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        start: StartSession,
+        is_ahead: bool,
+    ) -> Result<Requested, CommandError> {
         let session_id: SessionId = ids.id("session");
         let spot = self.spot(caller, start.connector_id, session_id, Some(start.user_id), caller.at).await?;
         let user = StreamId::user(start.user_id);
@@ -106,9 +124,12 @@ impl Commands {
         };
         let order_number = spot.order_number(session_id, caller.at)?;
         let stream = StreamId::session(session_id);
-        if self.origin(&stream).await?.is_none() {
-            // Only an early answer: what keeps two sessions apart is the connector's own stream.
-            spot.connector.decide(ConnectorCommand::Occupy { session_id })?;
+        // Only an early answer: what keeps two sessions apart is the connector's own stream. A repetition is not refused for what has happened since.
+        if !is_ahead
+            && let Err(refusal) = spot.connector.decide(ConnectorCommand::Occupy { session_id })
+            && self.origin(&stream).await?.is_none()
+        {
+            return Err(refusal.into());
         }
         let request =
             Request { refs: spot.refs, order_number: order_number.clone(), mode, tariff, zone: spot.zone, rated_power: spot.rated_power };

@@ -264,10 +264,92 @@ async fn the_only_writer_reads_a_stream_once() {
     assert!(matches!(refused, Err(HandleError::Refused(ConnectorError::Occupied { .. }))), "{refused:?}");
     assert_eq!(ledger.load::<Connector>(&stream()).await.unwrap().state.occupant(), Some(id(7)));
     assert_eq!(store.reads.load(Ordering::SeqCst), reads);
-    // How it began is read once more, and then known.
+    // Who began it knows how it began.
+    assert_eq!(ledger.origin(&stream()).await.unwrap().unwrap().command_id, id(1));
+    assert_eq!(store.reads.load(Ordering::SeqCst), reads);
+}
+
+#[tokio::test]
+async fn how_a_stream_began_is_read_once() {
+    let store = BreakableStore::new();
+    ledger(&store).handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    let ledger = ledger(&store);
+    let reads = store.reads.load(Ordering::SeqCst);
     assert_eq!(ledger.origin(&stream()).await.unwrap().unwrap().command_id, id(1));
     assert_eq!(ledger.origin(&stream()).await.unwrap().unwrap().command_id, id(1));
     assert_eq!(store.reads.load(Ordering::SeqCst), reads + 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_is_not_looked_for_first() {
+    let store = BreakableStore::new();
+    ledger(&store).handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    assert_eq!(store.reads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_turns_out_to_be_there_is_read_and_decided_on_anew() {
+    let store = BreakableStore::new();
+    let wallet = StreamId::wallet(id(6));
+    let top_up = |payment| WalletCommand::TopUp { user_id: id(6), payment_id: id(payment), amount: "1.00".parse().unwrap() };
+    ledger(&store).handle::<Wallet>(&wallet, top_up(1), &command(1)).await.unwrap();
+    let done = ledger(&store).handle::<Wallet>(&wallet, top_up(2), &command(2)).await.unwrap();
+    assert_eq!((done.state.balance().to_string(), done.revision, done.repeated), ("2.00".to_owned(), Some(Revision(1)), false));
+    // The first command again, by somebody who knows nothing of the stream: what came after it is not forgotten.
+    let again = ledger(&store).as_only_writer();
+    let done = again.handle::<Wallet>(&wallet, top_up(1), &command(1)).await.unwrap();
+    assert_eq!((done.state.balance().to_string(), done.revision, done.repeated), ("2.00".to_owned(), Some(Revision(0)), true));
+    assert_eq!(again.load::<Wallet>(&wallet).await.unwrap().revision, Some(Revision(1)));
+}
+
+#[tokio::test]
+async fn several_commands_are_decided_one_after_the_other_and_written_at_once() {
+    let store = BreakableStore::new();
+    let ledger = ledger(&store);
+    let commands = [(register(), command(1)), (occupy(7), command(2)), (release(7), command(3)), (release(7), command(4))];
+    let before = store.appends.load(Ordering::SeqCst);
+    let done = ledger.handle_all::<Connector>(&stream(), &commands).await.unwrap();
+    assert_eq!((done.events.len(), done.revision, done.repeated), (3, Some(Revision(2)), false));
+    assert_eq!(done.state, ledger.load::<Connector>(&stream()).await.unwrap().state);
+    assert_eq!(store.appends.load(Ordering::SeqCst), before + 1);
+    let ids: Vec<_> = store.stream(&stream()).await.iter().map(|stored| stored.metadata.event_id).collect();
+    assert_eq!(ids, [EventId::of(id(1), 0), EventId::of(id(2), 0), EventId::of(id(3), 0)]);
+}
+
+#[tokio::test]
+async fn when_one_of_several_commands_is_refused_none_is_done() {
+    let store = BreakableStore::new();
+    let refused = ledger(&store)
+        .handle_all::<Connector>(&stream(), &[(register(), command(1)), (occupy(7), command(2)), (occupy(8), command(3))])
+        .await;
+    assert!(matches!(refused, Err(HandleError::Refused(ConnectorError::Occupied { .. }))), "{refused:?}");
+    assert!(store.stream(&stream()).await.is_empty());
+}
+
+#[tokio::test]
+async fn several_commands_again_are_answered_with_what_they_did() {
+    let store = BreakableStore::new();
+    let commands = [(register(), command(1)), (occupy(7), command(2))];
+    for fault in [Fault::LostAnswer, Fault::Before] {
+        store.next([fault]);
+        let _ = ledger(&store).handle_all::<Connector>(&stream(), &commands).await;
+    }
+    for ledger in [ledger(&store), ledger(&store).as_only_writer()] {
+        let again = ledger.handle_all::<Connector>(&stream(), &commands).await.unwrap();
+        assert_eq!((again.events.len(), again.revision, again.repeated), (2, Some(Revision(1)), true));
+    }
+    assert_eq!(store.types(&stream()).await, [REGISTERED, OCCUPIED]);
+}
+
+#[tokio::test]
+async fn of_several_commands_only_those_are_done_that_had_not_been_done_alone() {
+    let store = BreakableStore::new();
+    ledger(&store).handle::<Connector>(&stream(), register(), &command(1)).await.unwrap();
+    ledger(&store).handle::<Connector>(&stream(), occupy(7), &command(2)).await.unwrap();
+    let commands = [(register(), command(1)), (occupy(7), command(2)), (release(7), command(3))];
+    let done = ledger(&store).handle_all::<Connector>(&stream(), &commands).await.unwrap();
+    assert_eq!((done.events.len(), done.repeated), (1, false));
+    assert_eq!(store.types(&stream()).await, [REGISTERED, OCCUPIED, RELEASED]);
 }
 
 #[tokio::test]

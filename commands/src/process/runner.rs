@@ -27,8 +27,8 @@ use crate::error::CommandError;
 use crate::handle::Envelope;
 
 const NAME: &str = "managers";
-/// Stories side by side. More than enough to fill the engine's group commit.
-const WORKERS: usize = 128;
+/// Stories side by side: so many that hardly any waits for another one that happens to have the same worker.
+const WORKERS: usize = 512;
 /// Events waiting for one worker; a full queue slows the reader down.
 const QUEUE: usize = 64;
 const PAGE: usize = 1_024;
