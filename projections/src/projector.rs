@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -28,6 +28,11 @@ const FEW_EVENTS: usize = 128;
 const QUIET: Duration = Duration::from_millis(100);
 /// How often it looks whether a rebuild has made a build to write on.
 const NO_BUILD: Duration = Duration::from_millis(500);
+/// While events keep coming in numbers, the next batch is gathered for this long: fewer and larger batches cost the database a fraction, and leave the machine to
+/// whoever writes the log.
+const GATHER: Duration = Duration::from_millis(250);
+/// A large batch waits for its turn no longer than this: another one that hangs must not hold everybody up.
+const TURN_WAIT: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -42,6 +47,10 @@ pub(crate) struct Projector {
     pub(crate) stop: watch::Receiver<bool>,
     /// How many events there were when the database last looked at its tables.
     pub(crate) looked_at: Option<u64>,
+    /// Until when the next batch is gathered, when there are many events.
+    pub(crate) gather_until: Option<Instant>,
+    /// Large batches of all projections take turns.
+    pub(crate) turns: Arc<Semaphore>,
 }
 
 /// Why a run of a projector ended without being told to.
@@ -222,6 +231,9 @@ impl Projector {
                 self.write(&definition, &mut build, idle.take()).await?;
                 continue;
             };
+            let turns = Arc::clone(&self.turns);
+            let is_large = stretch.entries().nth(FEW_EVENTS).is_some();
+            let _turn = if is_large { tokio::time::timeout(TURN_WAIT, turns.acquire()).await.ok() } else { None };
             let began = Instant::now();
             let (batch, halt) = self.fold(&definition, &build, &stretch, &sorting).await?;
             let (changes_nothing, events) = (batch.counted.applied == 0 && halt.is_none(), batch.counted.total());
@@ -237,6 +249,7 @@ impl Projector {
                 Ok(()) => {
                     idle = None;
                     events_max = (events_max * 2).min(self.batch_events_max);
+                    self.gather_until = is_large.then(|| Instant::now() + GATHER);
                     self.progress.send_modify(|progress| progress.reached(build.position, build.counted, events, recorded_at, began));
                     halt
                 }
@@ -310,7 +323,13 @@ impl Projector {
                         _ = self.stop.wait_for(|stop| *stop) => return Ok(None),
                     }
                 }
-                None => break,
+                None => {
+                    let Some(until) = self.gather_until.take() else { break };
+                    tokio::select! {
+                        () = tokio::time::sleep_until(until) => {}
+                        _ = self.stop.wait_for(|stop| *stop) => break,
+                    }
+                }
             }
         }
         Ok(Some(stretch))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -58,11 +58,15 @@ pub struct Options {
     pub batch_events_max: usize,
     /// A projection that stands still for this long while the log moves on is started again.
     pub stuck_after: Duration,
+    /// Projections that fold and write a large batch at the same time: no more than there are processors, or else whoever writes the log, and whoever asks,
+    /// would wait behind all of them.
+    pub large_batches_at_once: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { page_events: 1_024, batch_events_max: 4_096, stuck_after: Duration::from_secs(30) }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Options { page_events: 1_024, batch_events_max: 4_096, stuck_after: Duration::from_secs(30), large_batches_at_once: processors }
     }
 }
 
@@ -114,6 +118,7 @@ impl Runner {
         let (look, seen) = watch::channel(Arc::new(Seen::default()));
         let mut running = BTreeMap::new();
         let mut tasks = Vec::new();
+        let turns = Arc::new(Semaphore::new(options.large_batches_at_once.max(1)));
         for projection in projections {
             let definition = projection.definition();
             let (sender, progress) = watch::channel(Progress::default());
@@ -128,6 +133,8 @@ impl Runner {
                 seen: seen.clone(),
                 stop: stopped.clone(),
                 looked_at: None,
+                gather_until: None,
+                turns: turns.clone(),
             };
             running.insert(definition.name, One { version: definition.version, progress, resume });
             tasks.push(Task::start(projector, options.stuck_after));
