@@ -77,7 +77,7 @@ pub(crate) struct Writing {
 pub(crate) enum World {
     /// Payers, channels and devices do as the configuration says.
     Configured,
-    /// Of the past: payers have paid, channels report at once, and the import plays the devices.
+    /// Of the past: channels report at once, and the import plays the payers and the devices.
     Imported,
 }
 
@@ -87,9 +87,13 @@ impl Writing {
         let path = store_path(config);
         let store = Arc::new(EmbeddedStore::open(path)?);
         let subjects = Arc::new(KeyStore::open(path)?);
-        let is_prompt = world == World::Imported || config.sandbox == SandboxMode::Prompt;
-        let behaviour = if is_prompt { Behaviour::Prompt } else { Behaviour::realistic(rand::random()) };
-        let (sandbox, reports) = SandboxChannel::open(&sandbox_path(config), behaviour, is_prompt).context("the sandbox channel")?;
+        let is_prompt = config.sandbox == SandboxMode::Prompt;
+        let (behaviour, pays_at_once) = match world {
+            World::Imported => (Behaviour::Prompt, false),
+            World::Configured if is_prompt => (Behaviour::Prompt, true),
+            World::Configured => (Behaviour::realistic(rand::random()), false),
+        };
+        let (sandbox, reports) = SandboxChannel::open(&sandbox_path(config), behaviour, pays_at_once).context("the sandbox channel")?;
         let mood = if world == World::Imported { DeviceMood::Silent } else { DeviceMood::Willing };
         let (devices, started) = SimulatedGateway::new(mood);
         let log: Arc<dyn EventStore> = store.clone();

@@ -55,7 +55,14 @@ impl Statement {
 }
 
 #[derive(Debug)]
-pub(crate) struct Books(Mutex<Connection>);
+pub(crate) struct Books {
+    connection: Mutex<Connection>,
+    /// Reports that have been taken and are not marked so in the file yet.
+    taken: Mutex<Vec<ChannelReport>>,
+}
+
+/// So many reports are marked as taken in one go. Those that a crash keeps from being marked are sent once more, which changes nothing.
+const MARKED_AT_ONCE: usize = 64;
 
 struct Order {
     amount_fen: i64,
@@ -73,19 +80,20 @@ impl Order {
 
 impl Books {
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Books> {
-        let connection = Connection::open(path)?;
-        connection.execute_batch(SCHEMA)?;
-        Ok(Books(Mutex::new(connection)))
+        Books::over(Connection::open(path)?)
     }
 
     pub(crate) fn in_memory() -> rusqlite::Result<Books> {
-        let connection = Connection::open_in_memory()?;
+        Books::over(Connection::open_in_memory()?)
+    }
+
+    fn over(connection: Connection) -> rusqlite::Result<Books> {
         connection.execute_batch(SCHEMA)?;
-        Ok(Books(Mutex::new(connection)))
+        Ok(Books { connection: Mutex::new(connection), taken: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a payment known. The same number with another amount is refused.
@@ -187,21 +195,41 @@ impl Books {
     }
 
     /// Remembers that a report has been taken, so that it is not sent again.
-    pub(crate) fn taken(&self, report: &ChannelReport) -> Result<(), ChannelError> {
-        let connection = self.lock();
-        let (sql, number) = match report {
-            ChannelReport::Paid { payment_no, .. } | ChannelReport::PaymentFailed { payment_no, .. } => {
-                ("UPDATE orders SET is_reported = 1 WHERE payment_no = ?1", payment_no)
-            }
-            ChannelReport::Refunded { refund_no, .. } | ChannelReport::RefundFailed { refund_no, .. } => {
-                ("UPDATE refunds SET is_reported = 1 WHERE refund_no = ?1", refund_no)
-            }
-        };
-        connection.prepare_cached(sql).and_then(|mut update| update.execute([number])).map_err(broken).map(|_| ())
+    pub(crate) fn taken(&self, report: ChannelReport) -> Result<(), ChannelError> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.push(report);
+        if taken.len() < MARKED_AT_ONCE {
+            return Ok(());
+        }
+        let taken = std::mem::take(&mut *taken);
+        self.mark(&taken)
+    }
+
+    fn mark_taken(&self) -> Result<(), ChannelError> {
+        let taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        self.mark(&taken)
+    }
+
+    fn mark(&self, taken: &[ChannelReport]) -> Result<(), ChannelError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction().map_err(broken)?;
+        for report in taken {
+            let (sql, number) = match report {
+                ChannelReport::Paid { payment_no, .. } | ChannelReport::PaymentFailed { payment_no, .. } => {
+                    ("UPDATE orders SET is_reported = 1 WHERE payment_no = ?1", payment_no)
+                }
+                ChannelReport::Refunded { refund_no, .. } | ChannelReport::RefundFailed { refund_no, .. } => {
+                    ("UPDATE refunds SET is_reported = 1 WHERE refund_no = ?1", refund_no)
+                }
+            };
+            transaction.prepare_cached(sql).and_then(|mut update| update.execute([number])).map_err(broken)?;
+        }
+        transaction.commit().map_err(broken)
     }
 
     /// What has not been taken yet: real channels repeat it, and so does this one when it starts.
     pub(crate) fn untaken(&self) -> Result<Vec<ChannelReport>, ChannelError> {
+        self.mark_taken()?;
         let connection = self.lock();
         let numbers = |sql: &str| -> Result<Vec<String>, ChannelError> {
             let mut select = connection.prepare(sql).map_err(broken)?;
@@ -243,6 +271,13 @@ impl Books {
             .and_then(Iterator::collect)
             .map_err(broken)?;
         Ok(Statement { days })
+    }
+}
+
+impl Drop for Books {
+    fn drop(&mut self) {
+        // What cannot be marked now is sent once more at the next start.
+        let _ = self.mark_taken();
     }
 }
 

@@ -162,7 +162,7 @@ async fn take(channel: &SandboxChannel, commands: &Commands, report: ChannelRepo
     let mut wait_ms = REPEAT_MS_MIN;
     loop {
         let error = match commands.channel_report(report.clone()).await {
-            Ok(_) => match channel.books.taken(&report) {
+            Ok(_) => match channel.books.taken(report) {
                 Ok(()) => return,
                 Err(error) => return warn!(%error, "the sandbox's books cannot be written"),
             },

@@ -11,8 +11,10 @@ pub(crate) mod estate;
 pub(crate) mod generate;
 pub(crate) mod plan;
 pub(crate) mod shenzhen;
+mod story;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -200,7 +202,7 @@ pub(crate) async fn carry_out(writing: &Writing, format: &dyn Format, plan: Plan
     let played = async {
         let generator = Generator::new(format.name(), operator_id, seed);
         estate::prepare(&writing.commands, &plan, &generator).await?;
-        let done = Driver::new(writing.commands.clone(), plan, generator).run().await?;
+        let done = Driver::new(writing, plan, generator).run().await?;
         // Refunds come back from their channel after the session has settled.
         let mut quiet = 0;
         while quiet < QUIET_LOOKS {
