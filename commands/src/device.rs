@@ -3,7 +3,9 @@
 use domain::connector::{Connector, ConnectorCommand};
 use domain::ids::{CommandId, ConnectorId, SessionId};
 use domain::log::{Position, StreamId};
-use domain::session::{DeviceFact, Session, SessionCommand};
+use domain::session::{DeviceFact, Session, SessionCommand, is_ahead};
+use domain::time::Timestamp;
+use tracing::warn;
 
 use crate::Commands;
 use crate::error::CommandError;
@@ -39,6 +41,8 @@ impl Commands {
         session_id: SessionId,
         fact: DeviceFact,
     ) -> Result<Done<Session>, CommandError> {
+        let received_at = self.ledger.clock().now();
+        let caller = &heard_at(caller, received_at);
         let stream = StreamId::session(session_id);
         let known = self.ledger.load::<Session>(&stream).await?.state;
         let discovery = match known.terms() {
@@ -55,7 +59,7 @@ impl Commands {
             }
         };
         let envelope = caller.envelope(command_id, session_id.0);
-        Ok(self.ledger.handle::<Session>(&stream, SessionCommand::Report { fact, discovery }, &envelope).await?)
+        Ok(self.ledger.handle::<Session>(&stream, SessionCommand::Receive { fact, received_at, discovery }, &envelope).await?)
     }
 
     /// Records what a connector says of itself; answers where it landed, if it said something new.
@@ -69,6 +73,7 @@ impl Commands {
         connector_id: ConnectorId,
         report: ConnectorReport,
     ) -> Result<Option<Position>, CommandError> {
+        let caller = &heard_at(caller, self.ledger.clock().now());
         let stream = StreamId::connector(connector_id);
         let origin = self.owned("connector", &stream, caller.operator_id).await?;
         let command = match report {
@@ -80,4 +85,13 @@ impl Commands {
         let envelope = caller.envelope(command_id, origin.correlation_id);
         Ok(self.ledger.handle::<Connector>(&stream, command, &envelope).await?.position)
     }
+}
+
+/// A device whose clock is ahead: it happened at the latest when we heard of it. Without this, what follows from it would stand in the books of another year.
+fn heard_at(caller: &Caller, received_at: Timestamp) -> Caller {
+    if !is_ahead(caller.at, received_at) {
+        return caller.clone();
+    }
+    warn!(actor = %caller.actor, claimed_at = %caller.at, "a device's clock is ahead; what it reports is dated when it came");
+    Caller { at: received_at, ..caller.clone() }
 }

@@ -35,7 +35,16 @@ pub enum SessionCommand {
         /// Why.
         reason: StopReason,
     },
-    /// A device reports. `discovery` is there for a session that nobody has heard of.
+    /// A device reports, and its clock is compared with ours. `discovery` as in [`SessionCommand::Report`].
+    Receive {
+        /// What it reports.
+        fact: DeviceFact,
+        /// When that was received.
+        received_at: Timestamp,
+        /// Where it belongs, when it is unknown.
+        discovery: Option<Box<Discovery>>,
+    },
+    /// What a device reported, told by somebody who knows when: its times are taken as they are. `discovery` is there for a session that nobody has heard of.
     Report {
         /// What it reports.
         fact: DeviceFact,
@@ -233,7 +242,8 @@ impl Session {
             SessionCommand::BeginStart { expires_at } => self.begin_start(expires_at),
             SessionCommand::TimeOutStart => Ok(self.time_out_start()),
             SessionCommand::RequestStop { reason } => self.request_stop(reason),
-            SessionCommand::Report { fact, discovery } => self.report(fact, discovery),
+            SessionCommand::Receive { fact, received_at, discovery } => self.receive(fact, received_at, discovery),
+            SessionCommand::Report { fact, discovery } => self.report(fact, discovery, None),
             SessionCommand::Abandon => Ok(self.abandon()),
             SessionCommand::CloseByOperator { energy, ended_at, note } => self.close(energy, ended_at, note),
             SessionCommand::AssignTariff { tariff, note } => self.assign_tariff(*tariff, note),

@@ -155,6 +155,8 @@ pub enum Oddity {
     NotRequested,
     /// It had been given up before the record came.
     Late,
+    /// It says that it ended more than a month before it was reported: the device was cut off for long, or its clock was never set.
+    LongAgo,
 }
 
 /// Why a fact is not believed.
@@ -170,6 +172,8 @@ pub enum DisputeReason {
     NotAnEnergy,
     /// A reading older than the one before it.
     OutOfOrder,
+    /// It is dated later than it was received: the device's clock is ahead, and no price goes by it.
+    InTheFuture,
     /// A reading for a session that is not charging.
     NotCharging,
     /// A record below the last believed reading.

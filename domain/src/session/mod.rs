@@ -20,6 +20,7 @@ pub use decide::{DeviceFact, Discovery, Request, SessionCommand, SessionError};
 pub use event::{
     DisputeReason, MeterReading, Oddity, PaymentMode, RefusalReason, SessionEvent, SessionRefs, StopReason, TransactionRecord,
 };
+pub use report::is_ahead;
 pub use state::{Basis, Course, Ending, LaterPayment, Paid, Session, Terms};
 
 use crate::decider::Decider;

@@ -16,23 +16,64 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 /// the other.
 const REGISTER_TOLERANCE: Decimal = Decimal::from_parts(100, 0, 0, false, Energy::SCALE);
 
+/// A device's clock may be ahead of ours by this much (a quarter of an hour) before what it dates is not believed.
+const AHEAD_SECONDS: i64 = 900;
+/// A record that is reported later than this after its end is odd (a month).
+const LONG_AGO_SECONDS: i64 = 31 * 86_400;
+
+/// Whether something is dated so much later than it was received that its clock is not believed.
+#[must_use]
+pub fn is_ahead(claimed: Timestamp, received_at: Timestamp) -> bool {
+    claimed.seconds_since(received_at) > AHEAD_SECONDS
+}
+
 impl Session {
-    /// Facts are kept whatever they say, and judged.
-    pub(super) fn report(&self, fact: DeviceFact, discovery: Option<Box<Discovery>>) -> Decision {
+    /// What is dated in the future happened at the latest when we heard of it: a reading is believed at that time, what the device said of it is kept beside it as
+    /// disputed, and a record with such a time is disputed as a whole, since its prices would go by that clock. The ends that a device reports keep their
+    /// times: no price goes by them unless it can.
+    pub(super) fn receive(&self, fact: DeviceFact, received_at: Timestamp, discovery: Option<Box<Discovery>>) -> Decision {
+        let believed = |reading: MeterReading| MeterReading { read_at: received_at, ..reading };
+        let ahead = |reading: &MeterReading| is_ahead(reading.read_at, received_at);
+        let (fact, claim) = match fact {
+            DeviceFact::Started { meter } if ahead(&meter) => (DeviceFact::Started { meter: believed(meter) }, Some(meter)),
+            DeviceFact::Meter { reading } if ahead(&reading) => (DeviceFact::Meter { reading: believed(reading) }, Some(reading)),
+            DeviceFact::Stopped { reason, meter: Some(meter), stopped_at } if ahead(&meter) => {
+                (DeviceFact::Stopped { reason, meter: Some(believed(meter)), stopped_at }, Some(meter))
+            }
+            DeviceFact::Started { .. }
+            | DeviceFact::Meter { .. }
+            | DeviceFact::Stopped { .. }
+            | DeviceFact::Faulted { .. }
+            | DeviceFact::Unplugged { .. }
+            | DeviceFact::Record { .. } => (fact, None),
+        };
+        let Some(claim) = claim else { return self.report(fact, discovery, Some(received_at)) };
+        // It has been judged before, at the time when it first came.
+        if self.course().is_some_and(|course| course.disputed_readings.contains(&claim)) {
+            return Ok(vec![]);
+        }
+        let mut events = self.report(fact, discovery, Some(received_at))?;
+        let after = events.iter().fold(self.clone(), Session::evolve_one);
+        events.extend(after.course().into_iter().flat_map(|course| course.dispute(claim, DisputeReason::InTheFuture)));
+        Ok(events)
+    }
+
+    /// Facts are kept whatever they say, and judged; by the time they were received at as well, when that is known.
+    pub(super) fn report(&self, fact: DeviceFact, discovery: Option<Box<Discovery>>, received_at: Option<Timestamp>) -> Decision {
         match self {
-            Session::Absent => discover(fact, *discovery.ok_or(SessionError::Unknown)?),
+            Session::Absent => discover(fact, *discovery.ok_or(SessionError::Unknown)?, received_at),
             Session::Requested(terms) | Session::Authorised(terms) | Session::Starting { terms, .. } | Session::NotStarted(terms) => {
-                Ok(self.report_early(terms, fact))
+                Ok(self.report_early(terms, fact, received_at))
             }
             Session::Charging(course)
             | Session::Ended { course, .. }
             | Session::Finished { course, .. }
-            | Session::Billed { course, .. } => Ok(self.report_on(course, fact)),
+            | Session::Billed { course, .. } => Ok(self.report_on(course, fact, received_at)),
         }
     }
 
     /// The first that is heard of it from the device.
-    fn report_early(&self, terms: &Terms, fact: DeviceFact) -> Vec<SessionEvent> {
+    fn report_early(&self, terms: &Terms, fact: DeviceFact, received_at: Option<Timestamp>) -> Vec<SessionEvent> {
         let refs = terms.refs;
         match fact {
             // A reading shows that energy flows: the start has been lost on its way, or comes later.
@@ -42,13 +83,13 @@ impl Session {
             // Nothing has been charged. The connector's own stream keeps the fault; if it keeps the device from starting, the start times out and the money
             // goes back.
             DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } => vec![],
-            DeviceFact::Record { record } => match judge_record(&record, terms, None) {
+            DeviceFact::Record { record } => match judge_record(&record, terms, None, received_at) {
                 Ok(energy) => {
                     let is_late = matches!(self, Session::NotStarted(_)) && !terms.is_discovered;
-                    let oddities = oddities(&record, energy, terms, is_late);
+                    let oddities = oddities(&record, energy, terms, is_late, received_at);
                     vec![SessionEvent::RecordAccepted { refs, record, energy, oddities }]
                 }
-                Err(reason) => ended_by(refs, record.ended_at, record, reason),
+                Err(reason) => ended_by(refs, ended_at(&record, received_at), record, reason),
             },
         }
     }
@@ -78,7 +119,7 @@ impl Session {
         }
     }
 
-    fn report_on(&self, course: &Course, fact: DeviceFact) -> Vec<SessionEvent> {
+    fn report_on(&self, course: &Course, fact: DeviceFact, received_at: Option<Timestamp>) -> Vec<SessionEvent> {
         let refs = course.terms.refs;
         match fact {
             DeviceFact::Started { meter } => {
@@ -107,7 +148,7 @@ impl Session {
             DeviceFact::Faulted { code, faulted_at } if self.may_be_charging() => vec![SessionEvent::Faulted { refs, code, faulted_at }],
             DeviceFact::Unplugged { unplugged_at } if course.unplugged_at.is_none() => vec![SessionEvent::Unplugged { refs, unplugged_at }],
             DeviceFact::Stopped { .. } | DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } => vec![],
-            DeviceFact::Record { record } => self.report_record(course, record),
+            DeviceFact::Record { record } => self.report_record(course, record, received_at),
         }
     }
 
@@ -127,7 +168,7 @@ impl Session {
         }
     }
 
-    fn report_record(&self, course: &Course, record: TransactionRecord) -> Vec<SessionEvent> {
+    fn report_record(&self, course: &Course, record: TransactionRecord, received_at: Option<Timestamp>) -> Vec<SessionEvent> {
         let terms = &course.terms;
         let refs = terms.refs;
         let first = self.basis().and_then(|basis| basis.record.as_ref());
@@ -138,15 +179,16 @@ impl Session {
         if first.is_some() {
             return vec![SessionEvent::RecordDisputed { refs, record, reason: DisputeReason::ContradictsFirst }];
         }
-        match judge_record(&record, terms, Some(course)) {
+        match judge_record(&record, terms, Some(course), received_at) {
             Ok(energy) => {
                 let is_closed_by_hand = self.basis().is_some();
-                let oddities = oddities(&record, energy, terms, course.was_given_up || is_closed_by_hand);
+                let oddities = oddities(&record, energy, terms, course.was_given_up || is_closed_by_hand, received_at);
                 vec![SessionEvent::RecordAccepted { refs, record, energy, oddities }]
             }
             Err(reason) if self.may_be_charging() => {
-                let last = course.points.last().map_or(record.ended_at, |point| point.at);
-                ended_by(refs, record.ended_at.max(last), record, reason)
+                let ended_at = ended_at(&record, received_at);
+                let last = course.points.last().map_or(ended_at, |point| point.at);
+                ended_by(refs, ended_at.max(last), record, reason)
             }
             Err(reason) => vec![SessionEvent::RecordDisputed { refs, record, reason }],
         }
@@ -154,13 +196,13 @@ impl Session {
 }
 
 /// A session that nobody has heard of. A fault or an unplugging alone is none: nothing was charged, and the connector's own stream keeps it.
-fn discover(fact: DeviceFact, discovery: Discovery) -> Decision {
+fn discover(fact: DeviceFact, discovery: Discovery, received_at: Option<Timestamp>) -> Decision {
     if let DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } = fact {
         return Ok(vec![]);
     }
     let Discovery { refs, order_number, tariff, zone, rated_power } = discovery;
     let found = SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power };
-    let facts = Session::Absent.evolve_one(&found).report(fact, None)?;
+    let facts = Session::Absent.evolve_one(&found).report(fact, None, received_at)?;
     Ok([found].into_iter().chain(facts).collect())
 }
 
@@ -169,6 +211,11 @@ fn discover(fact: DeviceFact, discovery: Discovery) -> Decision {
 fn ended_by(refs: SessionRefs, stopped_at: Timestamp, record: TransactionRecord, reason: DisputeReason) -> Vec<SessionEvent> {
     let stopped = SessionEvent::Stopped { refs, reason: record.reason, meter: None, stopped_at };
     vec![stopped, SessionEvent::RecordDisputed { refs, record, reason }]
+}
+
+/// When a record that is not believed says that energy stopped to flow; at the latest, when it came.
+fn ended_at(record: &TransactionRecord, received_at: Option<Timestamp>) -> Timestamp {
+    received_at.filter(|received_at| is_ahead(record.ended_at, *received_at)).unwrap_or(record.ended_at)
 }
 
 impl Course {
@@ -218,8 +265,16 @@ impl Course {
 }
 
 /// The energy that a record stands for, or why it is not believed.
-fn judge_record(record: &TransactionRecord, terms: &Terms, course: Option<&Course>) -> Result<Energy, DisputeReason> {
+fn judge_record(
+    record: &TransactionRecord,
+    terms: &Terms,
+    course: Option<&Course>,
+    received_at: Option<Timestamp>,
+) -> Result<Energy, DisputeReason> {
     let energy = record.energy.judge().map_err(|_| DisputeReason::NotAnEnergy)?;
+    if received_at.is_some_and(|received_at| is_ahead(record.started_at.max(record.ended_at), received_at)) {
+        return Err(DisputeReason::InTheFuture);
+    }
     if record.ended_at < record.started_at {
         return Err(DisputeReason::EndsBeforeStart);
     }
@@ -240,7 +295,8 @@ fn judge_record(record: &TransactionRecord, terms: &Terms, course: Option<&Cours
     }
 }
 
-fn oddities(record: &TransactionRecord, energy: Energy, terms: &Terms, is_late: bool) -> Vec<Oddity> {
+fn oddities(record: &TransactionRecord, energy: Energy, terms: &Terms, is_late: bool, received_at: Option<Timestamp>) -> Vec<Oddity> {
+    let is_long_ago = received_at.is_some_and(|received_at| received_at.seconds_since(record.ended_at) > LONG_AGO_SECONDS);
     let micros = record.ended_at.micros() - record.started_at.micros();
     // kWh × an hour ≤ kW × the time, without a division.
     let most = |power: Power| power.value() * Decimal::from(micros);
@@ -252,6 +308,7 @@ fn oddities(record: &TransactionRecord, energy: Energy, terms: &Terms, is_late: 
         (is_above_rated, Oddity::EnergyAboveRatedPower),
         (terms.is_discovered, Oddity::NotRequested),
         (is_late, Oddity::Late),
+        (is_long_ago, Oddity::LongAgo),
     ]
     .into_iter()
     .filter_map(|(applies, oddity)| applies.then_some(oddity))

@@ -89,3 +89,21 @@ async fn only_gateways_report_and_only_for_their_own_operator() {
     send(foreign(&json!({"type": "heartbeat", "pile_id": world.pile}))).await.is_problem(404, "not-found");
     send(foreign(&world.record("0", "1"))).await.is_problem(404, "not-found");
 }
+
+#[tokio::test]
+async fn a_device_whose_clock_is_ahead_is_answered_and_nothing_is_dated_in_its_future() {
+    let world = World::new().await;
+    let session = world.charging().await;
+    let mut record = world.record(&session, "20");
+    (record["started_at"], record["ended_at"]) = (json!("2099-01-01T00:00:00Z"), json!("2099-01-01T01:00:00Z"));
+    let answer = world.device(record.clone()).await.is(200);
+    assert_eq!((&answer["outcome"], &answer["dispute_reason"]), (&json!("disputed"), &json!("in_the_future")));
+    // The same again is told the same, and recorded once.
+    assert_eq!(world.device(record).await.is(200)["position"], answer["position"]);
+    let events = world.get(Role::Operator, &format!("/v1/sessions/{session}/events?limit=200")).await.is(200);
+    let events = events["items"].as_array().unwrap().clone();
+    assert_eq!(events.last().unwrap()["data"]["record"]["ended_at"], "2099-01-01T01:00:00Z", "what it said is kept");
+    assert!(events.iter().all(|event| event["occurred_at"].as_str().unwrap() < "2090"), "{events:?}");
+    let status = json!({"type": "status", "connector_id": world.connector, "status": "offline", "occurred_at": "2099-01-01T00:00:00Z"});
+    world.device(status).await.is(200);
+}

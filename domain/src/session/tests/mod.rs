@@ -2,6 +2,7 @@
 //! and clocks can be read off.
 
 mod billing;
+mod clocks;
 mod late;
 mod properties;
 mod readings;
