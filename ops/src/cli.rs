@@ -137,7 +137,59 @@ pub(crate) enum Projection {
         /// Its name.
         name: String,
     },
-    /// Let a halted projection try again, after what was the matter has been mended.
+    /// Build read models anew from the log while the old ones serve, prove that no event is missing, and put them in their place.
+    Rebuild(Rebuild),
+    /// What is different between two builds: the one that waits, or else the one that serves, and another.
+    Diff {
+        /// The projection.
+        name: String,
+        /// The number of the other build; without it, the one that waits to serve, or the one that served before.
+        #[arg(long, value_name = "BUILD", conflicts_with = "as_of")]
+        against: Option<i64>,
+        /// Compare what serves with what it was at a position, or at a time.
+        #[arg(long, value_name = "POSITION|TIME")]
+        as_of: Option<String>,
+    },
+    /// Put a rebuilt read model in its place, once it has caught up.
+    Swap {
+        /// The projection.
+        name: String,
+    },
+    /// Put back what served before.
+    Rollback {
+        /// The projection.
+        name: String,
+    },
+    /// Fold one row again from its events, and put it right.
+    Repair {
+        /// The projection.
+        name: String,
+        /// The row's key; several cells are separated by commas.
+        #[arg(long)]
+        key: String,
+        /// Only show what is different.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Drop a view of the past, or a build that does not serve.
+    Drop {
+        /// The view's name, or the projection's.
+        name: String,
+        /// The number of the projection's build.
+        #[arg(long, value_name = "BUILD")]
+        build: Option<i64>,
+    },
+    /// Let a rebuild stand still, whichever process does it; `resume` lets it go on.
+    Pause {
+        /// The projection.
+        name: String,
+    },
+    /// Give a rebuild up; nothing is left of it.
+    Cancel {
+        /// The projection.
+        name: String,
+    },
+    /// Let a paused rebuild go on, or a halted projection try again after what was the matter has been mended.
     Resume {
         /// Its name.
         name: String,
@@ -155,6 +207,43 @@ pub(crate) enum Projection {
         #[command(flatten)]
         through: Through,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// The projections.
+    pub(crate) names: Vec<String>,
+    /// All of them.
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+    /// Leave the new build beside the one that serves: `projection swap` puts it in its place.
+    #[arg(long)]
+    pub(crate) no_swap: bool,
+    /// Swap by itself only where no row differs; a difference waits for `projection swap`.
+    #[arg(long, conflicts_with = "no_swap")]
+    pub(crate) approve: bool,
+    /// End at a position, or at what had been recorded by a time: a view of the past.
+    #[arg(long, value_name = "POSITION|TIME", requires = "name")]
+    pub(crate) until: Option<String>,
+    /// The name of the view of the past.
+    #[arg(long = "as", id = "name", value_name = "OTHER", requires = "until")]
+    pub(crate) name: Option<String>,
+}
+
+/// How much of the machine a rebuild may take.
+#[derive(Debug, Args)]
+pub(crate) struct Budget {
+    /// Threads that read the log, and as many that fold; without it, one for each core.
+    #[arg(long, value_name = "N")]
+    pub(crate) cores: Option<usize>,
+    /// About how much memory rows may take. When they take more, the log is read again for the rest.
+    #[arg(long, value_name = "MB")]
+    pub(crate) memory_mb: Option<usize>,
+    /// How many rows it may write in a second.
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) max_db_rows_per_s: Option<u64>,
 }
 
 #[derive(Debug, Clone, Subcommand)]

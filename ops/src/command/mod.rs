@@ -9,6 +9,7 @@ mod key;
 mod operator;
 mod projection;
 mod projector;
+mod rebuild;
 mod serve;
 mod store;
 mod user;

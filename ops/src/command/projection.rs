@@ -1,12 +1,13 @@
 //! `projection …`: read from the database, so that it works beside a serving process and without one.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use domain::log::{EventStore as _, Head, Position};
 use projections::port::{Build, ReadStore as _};
+use projections::rebuild::port::Wanted;
 use serde_json::{Value, json};
 
 use crate::cli::Projection;
-use crate::command::halts;
+use crate::command::{halts, rebuild};
 use crate::compose::{open_reading, read_models};
 use crate::config::Config;
 use crate::output::{Answer, grouped};
@@ -18,11 +19,27 @@ pub(crate) async fn run(config: &Config, what: &Projection) -> anyhow::Result<An
             let (builds, head) = look(config).await?;
             halts::show(config, &builds, head, name).await
         }
-        Projection::Resume { name } => halts::resume(config, name).await,
+        Projection::Rebuild(what) => rebuild::rebuild(config, what).await,
+        Projection::Diff { name, against, as_of } => rebuild::diff(config, name, *against, as_of.as_deref()).await,
+        Projection::Swap { name } => rebuild::swap(config, name).await,
+        Projection::Rollback { name } => rebuild::rollback(config, name).await,
+        Projection::Repair { name, key, dry_run } => rebuild::repair(config, name, key, *dry_run).await,
+        Projection::Drop { name, build } => rebuild::drop_build(config, name, *build).await,
+        Projection::Pause { name } => steer(config, name, Wanted::Pause).await,
+        Projection::Cancel { name } => steer(config, name, Wanted::Cancel).await,
+        Projection::Resume { name } => match rebuild::steer(config, name, Wanted::Run).await? {
+            Some(answer) => Ok(answer),
+            None => halts::resume(config, name).await,
+        },
         Projection::Quarantine { name, reason, position, through } => {
             halts::quarantine(config, name, reason, position.map(Position), through).await
         }
     }
+}
+
+async fn steer(config: &Config, name: &str, wanted: Wanted) -> anyhow::Result<Answer> {
+    let steered = rebuild::steer(config, name, wanted).await?;
+    steered.ok_or_else(|| anyhow!("no rebuild of {name} is under way"))
 }
 
 /// Every build, and the end of the log.
@@ -47,8 +64,13 @@ async fn list(config: &Config) -> anyhow::Result<Answer> {
         let state = if build.halt.is_some() { "halted".to_owned() } else { format!("{:?}", build.state).to_lowercase() };
         format!("{:24}  {:8}  position {:>12}  lag {:>9}", build.table_name(), state, grouped(build.position.0), grouped(lag))
     };
-    let text = builds.iter().map(line).collect::<Vec<_>>().join("\n");
-    let mut answer = Answer::new(&json!({ "head": head.position, "projections": values }), text)?;
+    let under_way = match read_models(config)? {
+        Some(database) => rebuild::under_way(&database).await?,
+        None => Vec::new(),
+    };
+    let lines = builds.iter().map(line).chain(under_way.iter().map(rebuild::line));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let mut answer = Answer::new(&json!({ "head": head.position, "projections": values, "rebuilds": under_way }), text)?;
     answer.is_fine = builds.iter().all(|build| build.halt.is_none());
     Ok(answer)
 }
