@@ -51,11 +51,9 @@ impl Task {
             let progress = self.projector.progress.borrow();
             (progress.state, progress.position)
         };
-        let has_work = match state {
-            State::Starting | State::CatchingUp | State::Live => position < head,
-            // These say themselves what they wait for.
-            State::Standby | State::Waiting | State::Halted | State::Outdated | State::Rebuilding => false,
-        };
+        // Without a database everybody waits for it, also who has not noticed yet.
+        let is_away = self.projector.seen.borrow().error.is_some();
+        let has_work = has_work(state, position, head) && !is_away;
         if self.handle.is_finished() {
             self.restart(head, "its task had ended").await;
         } else if position != self.place {
@@ -82,6 +80,15 @@ impl Task {
         self.handle = tokio::spawn(self.projector.clone().run());
         self.moved = Instant::now();
         self.patience = (self.patience * 2).min(PATIENCE_MAX);
+    }
+}
+
+/// Whether a projection should be moving.
+const fn has_work(state: State, position: Position, head: Position) -> bool {
+    match state {
+        State::Starting | State::CatchingUp | State::Live => position.0 < head.0,
+        // These say themselves what they wait for.
+        State::Standby | State::Waiting | State::Halted | State::Outdated | State::Rebuilding => false,
     }
 }
 
@@ -122,6 +129,20 @@ async fn look(tasks: &mut [Task], running: &Running, feed: &Feed, stuck_after: D
         *measured = Instant::now();
         if let Ok(statuses) = status::look(feed, running.progress()).await {
             statuses.iter().for_each(measure::publish);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_behind_and_does_not_say_what_it_waits_for_should_be_moving() {
+        let moves = |state| (has_work(state, Position(3), Position(4)), has_work(state, Position(4), Position(4)));
+        for state in State::ALL {
+            let is_expected_to = matches!(state, State::Starting | State::CatchingUp | State::Live);
+            assert_eq!(moves(state), (is_expected_to, false), "{state:?}");
         }
     }
 }

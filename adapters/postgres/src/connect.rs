@@ -68,6 +68,9 @@ impl ReadModels {
             ReadStoreError::Refused { reason: format!("CHARGELEDGER_DATABASE_URL cannot be read: {error}") }
         })?;
         config.application_name("chargeledger").connect_timeout(Duration::from_secs(5));
+        // A server that has vanished without a word, as in a fail-over, is noticed in seconds, and not when TCP gives up after a quarter of an hour.
+        config.keepalives(true).keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(2)).keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(15));
         if config.get_user().is_none() {
             config.user("postgres");
         }

@@ -39,7 +39,7 @@ impl Leader {
             "{given} -c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3 -c statement_timeout=4000 \
              -c idle_session_timeout=0 -c client_min_messages=warning"
         ));
-        config.application_name("chargeledger leader").keepalives(true).keepalives_idle(SILENCE_MAX);
+        config.application_name("chargeledger leader").keepalives(true).keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX * 2);
         config.keepalives_interval(Duration::from_secs(1)).keepalives_retries(3);
         Leader { config, session: None, led: HashSet::new() }
     }
