@@ -30,12 +30,19 @@ pub(crate) struct Seen {
     led: HashSet<&'static str>,
     /// Why it leads nothing, when nobody can.
     pub(crate) error: Option<String>,
+    /// Why the builds could not be read, when the database does not answer.
+    unanswered: Option<String>,
 }
 
 impl Seen {
     /// Whether anything has been looked at yet.
     pub(crate) fn is_something(&self) -> bool {
         self.at.is_some()
+    }
+
+    /// What is the matter with the database, if it is away: then nobody can move.
+    pub(crate) fn away(&self) -> Option<&str> {
+        self.error.as_deref().or(self.unanswered.as_deref())
     }
 
     /// Whether this process leads a projection.
@@ -97,8 +104,13 @@ pub(crate) async fn watch(
             };
         }
         look.at = Some(Instant::now());
-        // What cannot be read says nothing; the projectors find out for themselves what is the matter.
-        look.builds = in_time(store.builds()).await.ok();
+        // What cannot be read says nothing about the builds.
+        (look.builds, look.unanswered) = match in_time(store.builds()).await {
+            Ok(builds) => (Some(builds), None),
+            Err(error @ ReadStoreError::Unavailable { .. }) => (None, Some(error.to_string())),
+            // Tables that are missing are made by whoever opens its build.
+            Err(_) => (None, None),
+        };
         seen.send_replace(Arc::new(look.clone()));
         sleep(if look.led.len() == projections.len() { LOOK_EVERY } else { LOOK_EVERY_BEHIND }).await;
     }
@@ -143,7 +155,7 @@ mod tests {
 
     /// What a leader sees a moment after `opened`.
     fn seen(builds: Vec<Build>, opened: Instant) -> Seen {
-        Seen { at: Some(opened + Duration::from_millis(1)), builds: Some(builds), led: ["journal"].into(), error: None }
+        Seen { at: Some(opened + Duration::from_millis(1)), builds: Some(builds), led: ["journal"].into(), ..Seen::default() }
     }
 
     #[test]
@@ -175,6 +187,14 @@ mod tests {
         let (noted, own) = (Instant::now(), build(1, 1, BuildState::Serving));
         assert!(!seen(vec![halted(own.clone())], noted).lifts(&own, noted));
         assert!(seen(vec![own.clone()], noted).lifts(&own, noted));
+    }
+
+    #[test]
+    fn a_database_that_does_not_answer_is_away_also_for_who_leads() {
+        let unanswered = Some("it has not answered for 5 s".to_owned());
+        let silent = Seen { unanswered, builds: None, ..seen(vec![], Instant::now()) };
+        assert_eq!((silent.leads("journal"), silent.away()), (true, Some("it has not answered for 5 s")));
+        assert_eq!(seen(vec![], Instant::now()).away(), None);
     }
 
     #[test]

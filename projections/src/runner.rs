@@ -81,7 +81,10 @@ pub struct Runner {
 }
 
 /// What is known of each projection's task.
-pub(crate) struct Running(BTreeMap<&'static str, One>);
+pub(crate) struct Running {
+    each: BTreeMap<&'static str, One>,
+    seen: watch::Receiver<Arc<Seen>>,
+}
 
 struct One {
     version: u32,
@@ -91,7 +94,12 @@ struct One {
 
 impl Running {
     pub(crate) fn progress(&self) -> Vec<(&'static str, u32, Progress)> {
-        self.0.iter().map(|(name, one)| (*name, one.version, one.progress.borrow().clone())).collect()
+        self.each.iter().map(|(name, one)| (*name, one.version, one.progress.borrow().clone())).collect()
+    }
+
+    /// What is the matter with the database, if it is away.
+    pub(crate) fn away(&self) -> Option<String> {
+        self.seen.borrow().away().map(str::to_owned)
     }
 }
 
@@ -140,7 +148,7 @@ impl Runner {
             tasks.push(Task::start(projector, options.stuck_after));
         }
         let led = running.iter().map(|(name, running)| (*name, running.version)).collect();
-        let running = Arc::new(Running(running));
+        let running = Arc::new(Running { each: running, seen });
         let watching = Watching(tokio::spawn(registry::watch(store.clone(), store.leadership(), led, look)));
         let supervisor = tokio::spawn(supervise(tasks, running.clone(), feed.clone(), options.stuck_after, stopped));
         Runner { feed, running, stop, supervisor, watching }
@@ -160,7 +168,7 @@ impl Runner {
     /// When the log cannot be read, or as [`Runner::wait_for`].
     pub async fn wait_for_head(&self, timeout: Duration) -> Result<Result<Position, WaitError>, StoreError> {
         let head = self.feed.store().head().await?.position;
-        let names: Vec<&str> = self.running.0.keys().copied().collect();
+        let names: Vec<&str> = self.running.each.keys().copied().collect();
         Ok(self.wait_until(&names, head, timeout, |progress| progress.written).await.map(|()| head))
     }
 
@@ -173,7 +181,7 @@ impl Runner {
     ) -> Result<(), WaitError> {
         let deadline = Instant::now() + timeout;
         for name in names {
-            let running = self.running.0.get(name).ok_or_else(|| WaitError::Unknown { name: (*name).to_owned() })?;
+            let running = self.running.each.get(name).ok_or_else(|| WaitError::Unknown { name: (*name).to_owned() })?;
             let mut progress = running.progress.clone();
             // One that stands by shows the halt of the process that leads.
             let there = progress.wait_for(|progress| place(progress) >= position || progress.halt.is_some());
@@ -192,12 +200,12 @@ impl Runner {
     /// # Errors
     /// When the log cannot be read.
     pub async fn status(&self) -> Result<Vec<Status>, StoreError> {
-        status::look(&self.feed, self.running.progress()).await
+        status::look(&self.feed, self.running.progress(), self.running.away()).await
     }
 
     /// Lets a halted projection try again at once. Says whether it runs here. A halt that is lifted in the registry is noticed by itself, a moment later.
     pub fn resume(&self, name: &str) -> bool {
-        self.running.0.get(name).map(|one| one.resume.notify_one()).is_some()
+        self.running.each.get(name).map(|one| one.resume.notify_one()).is_some()
     }
 
     /// Lets every projection finish its batch, and ends. A runner that is dropped instead ends them by themselves, a little later.

@@ -172,7 +172,12 @@ pub struct Status {
 }
 
 /// How projections are, each with its name and version.
-pub(crate) async fn look(feed: &Feed, progress: Vec<(&'static str, u32, Progress)>) -> Result<Vec<Status>, StoreError> {
+/// `away` is what is the matter with the database, if it does not answer: who is in the middle of asking it does not know yet.
+pub(crate) async fn look(
+    feed: &Feed,
+    progress: Vec<(&'static str, u32, Progress)>,
+    away: Option<String>,
+) -> Result<Vec<Status>, StoreError> {
     let head = feed.store().head().await?;
     let is_behind = |progress: &Progress| head.events > progress.counted.total();
     let newest = match progress.iter().any(|(_, _, progress)| is_behind(progress)) {
@@ -187,12 +192,16 @@ pub(crate) async fn look(feed: &Feed, progress: Vec<(&'static str, u32, Progress
             None if lag_events > 0 => recorded_at(feed, progress.position).await?,
             known => known,
         };
+        let (state, error) = match (&away, progress.state) {
+            (Some(away), State::Starting | State::CatchingUp | State::Live) if lag_events > 0 => (State::Waiting, Some(away.clone())),
+            (_, state) => (state, progress.error.clone()),
+        };
         let lag = newest.zip(mine).map_or(0, |(newest, mine)| newest.seconds_since(mine).max(0));
         statuses.push(Status {
             name: name.to_owned(),
             version,
             build: progress.build,
-            state: progress.state,
+            state,
             position: progress.position,
             head: head.position,
             lag_events,
@@ -200,7 +209,7 @@ pub(crate) async fn look(feed: &Feed, progress: Vec<(&'static str, u32, Progress
             counted: progress.counted,
             events_per_s: progress.events_per_s(),
             restarts: progress.restarts,
-            error: progress.error,
+            error,
             halt: progress.halt,
         });
     }

@@ -52,7 +52,7 @@ impl Task {
             (progress.state, progress.position)
         };
         // Without a database everybody waits for it, also who has not noticed yet.
-        let is_away = self.projector.seen.borrow().error.is_some();
+        let is_away = self.projector.seen.borrow().away().is_some();
         let has_work = has_work(state, position, head) && !is_away;
         if self.handle.is_finished() {
             self.restart(head, "its task had ended").await;
@@ -127,7 +127,7 @@ async fn look(tasks: &mut [Task], running: &Running, feed: &Feed, stuck_after: D
     }
     if measured.elapsed() >= LOOK_EVERY {
         *measured = Instant::now();
-        if let Ok(statuses) = status::look(feed, running.progress()).await {
+        if let Ok(statuses) = status::look(feed, running.progress(), running.away()).await {
             statuses.iter().for_each(measure::publish);
         }
     }
