@@ -2,7 +2,7 @@
 
 use anyhow::{anyhow, bail};
 use domain::log::{EventStore as _, Head, Position};
-use projections::port::{Build, ReadStore as _};
+use projections::port::{Build, BuildState, ReadStore as _};
 use projections::rebuild::port::Wanted;
 use serde_json::{Value, json};
 
@@ -71,6 +71,7 @@ async fn list(config: &Config) -> anyhow::Result<Answer> {
     let lines = builds.iter().map(line).chain(under_way.iter().map(rebuild::line));
     let text = lines.collect::<Vec<_>>().join("\n");
     let mut answer = Answer::new(&json!({ "head": head.position, "projections": values, "rebuilds": under_way }), text)?;
-    answer.is_fine = builds.iter().all(|build| build.halt.is_none());
+    // What a build stood at when it was swapped out is over.
+    answer.is_fine = builds.iter().all(|build| build.halt.is_none() || build.state == BuildState::Retired);
     Ok(answer)
 }
