@@ -93,7 +93,9 @@ fn first_column(text: &str) -> BTreeSet<&str> {
 /// The commands that a `--help` lists.
 fn listed(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    lines.filter_map(|line| line.split_whitespace().next()).filter(|word| *word != "help").map(str::to_owned).collect()
+    // What goes on in the next line is indented further.
+    let entries = lines.filter_map(|line| line.strip_prefix("  ").filter(|entry| !entry.starts_with(' ')));
+    entries.filter_map(|entry| entry.split_whitespace().next()).filter(|word| *word != "help").map(str::to_owned).collect()
 }
 
 /// Every command of the binary with its words, like `audit verify`: those that have no more words after them.
