@@ -381,6 +381,12 @@ pub(crate) enum Bench {
     },
     /// Read, decode and fold everything in the store.
     Replay,
+    /// Rebuild read models from a long history: the store's own, multiplied.
+    Rebuild {
+        /// How many events the history has.
+        #[arg(long, default_value_t = 10_000_000)]
+        events: u64,
+    },
 }
 
 fn booking(text: &str) -> Result<BookingMode, String> {

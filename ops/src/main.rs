@@ -8,6 +8,7 @@ mod compose;
 mod config;
 mod import;
 mod logging;
+mod multiplied;
 mod output;
 mod progress;
 mod server;

@@ -118,6 +118,24 @@ impl ReadModels {
         Ok(())
     }
 
+    /// Drops the database, with every connection to it: it can be made again from the log. For benches; nothing else needs it.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the role may not.
+    pub async fn drop_database(&self) -> Result<(), ReadStoreError> {
+        let Some(name) = self.config.get_dbname() else { return Ok(()) };
+        let mut config = self.config.clone();
+        config.dbname("postgres");
+        let (client, connection) = config.connect(NoTls).await.map_err(|error| error::database(&error))?;
+        let connection = tokio::spawn(connection);
+        let quoted = name.replace('"', "\"\"");
+        let dropped = client.batch_execute(&format!("DROP DATABASE IF EXISTS \"{quoted}\" WITH (FORCE)")).await;
+        drop(client);
+        connection.abort();
+        self.forget().await;
+        dropped.map_err(|error| error::database(&error))
+    }
+
     /// The next [`ReadModels::prepare`] looks again.
     pub(crate) async fn forget(&self) {
         *self.is_ready.lock().await = false;

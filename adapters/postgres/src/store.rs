@@ -132,6 +132,18 @@ impl ReadModels {
         rows.iter().map(|row| cells(row, definition.table.columns).map_err(|error| self.failed(&error))).collect()
     }
 
+    /// Some rows of a build, in no order: for measuring.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn some_rows(&self, definition: &Definition, build: &Build, rows: usize) -> Result<Vec<Vec<Value>>, ReadStoreError> {
+        let client = self.projector_client().await?;
+        let columns = names(definition.table.columns);
+        let sql = format!("SELECT {columns} FROM build.{} LIMIT {rows}", build.table_name());
+        let rows = client.query(&sql, &[]).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(|row| cells(row, definition.table.columns).map_err(|error| self.failed(&error))).collect()
+    }
+
     /// Finds the build of this version, or makes the first one.
     async fn open_build(&self, definition: &Definition) -> Result<Opened, ReadStoreError> {
         let mut client = self.projector_client().await?;

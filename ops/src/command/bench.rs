@@ -1,4 +1,4 @@
-//! `bench append|replay`: what this machine does, beside what it could do. `docs/performance.md` says how to read the figures.
+//! `bench append|replay|rebuild`: what this machine does, beside what it could do. `docs/performance.md` says how to read the figures.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,6 +18,7 @@ use projections::sessions::{SessionRow, Sessions};
 use serde_json::{Value, json};
 
 use super::audit::threads;
+use super::bench_rebuild;
 use crate::cli::Bench;
 use crate::compose::store_path;
 use crate::config::Config;
@@ -34,6 +35,7 @@ pub(crate) async fn run(config: &Config, what: &Bench) -> anyhow::Result<Answer>
             let directory = store_path(config).to_owned();
             tokio::task::spawn_blocking(move || replay(&directory)).await?
         }
+        Bench::Rebuild { events } => bench_rebuild::run(config, *events).await,
     }
 }
 
@@ -198,7 +200,7 @@ fn context_of(directory: &Path) -> anyhow::Result<Context> {
 }
 
 /// Figures without the machine that they were read on say little.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let build = if cfg!(debug_assertions) { "debug build, whose figures mean nothing" } else { "release build" };
@@ -206,10 +208,15 @@ fn machine() -> String {
 }
 
 /// The most memory that this process has had, as the kernel counts it.
-fn memory_peak_kib() -> u64 {
+pub(crate) fn memory_peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
     peak.and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}
+
+/// Lets the kernel count the peak from here on. Where it cannot, the peak is that of the whole process.
+pub(crate) fn memory_peak_reset() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 fn millis(time: Duration) -> f64 {
@@ -221,6 +228,6 @@ fn hundredths(value: f64) -> f64 {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is not negative and far below the bound")]
-fn whole(rate: f64) -> u64 {
+pub(crate) fn whole(rate: f64) -> u64 {
     rate.round() as u64
 }
