@@ -83,6 +83,9 @@ pub(crate) struct Serve {
     /// The address of the API; with `--roles projector`, of /healthz and /metrics, which are served only when it is given.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
+    /// Whether read models that are missing or outdated are rebuilt without being asked for.
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) auto_rebuild: Option<bool>,
 }
 
 #[derive(Debug, Args)]

@@ -12,17 +12,21 @@ use domain::log::{Actor, ActorKind, EventStore};
 use domain::time::Timestamp;
 use embedded::{EmbeddedStore, KeyStore};
 use projections::port::ReadStore;
+use projections::rebuild;
 use projections::runner::{Options, Runner};
 use read_models::{ReadModels, Settings};
 use sandbox::{Behaviour, DeviceMood, SandboxChannel, SimulatedGateway};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::config::{Config, EventStoreUrl, SandboxMode};
 
 /// Aggregates that stay in memory: every connector, station and wallet in use, and the sessions under way.
 const HOT_STREAMS_MAX: usize = 20_000;
+
+/// A log of no more events is followed from its beginning in less time than a rebuild is worth.
+const FIRST_BUILD_EVENTS_MAX: u64 = 50_000;
 
 /// How often a store that is still in use is looked at again before it is given up; the process's end frees it in any case.
 const CLOSE_TRIES: u32 = 250;
@@ -168,8 +172,19 @@ pub(crate) fn read_models(config: &Config) -> anyhow::Result<Option<Arc<ReadMode
 /// Starts every projection.
 pub(crate) fn start_projections(config: &Config, log: Arc<dyn EventStore>, database: &Arc<ReadModels>) -> Runner {
     let store: Arc<dyn ReadStore> = database.clone();
-    let options = Options { stuck_after: config.projection_stuck_after.0, ..Options::default() };
+    let first_build_events_max = if config.auto_rebuild { FIRST_BUILD_EVENTS_MAX } else { u64::MAX };
+    let options = Options { stuck_after: config.projection_stuck_after.0, first_build_events_max, ..Options::default() };
     Runner::start(log, &store, projections::all(), options)
+}
+
+/// Rebuilds what is missing or outdated, for as long as it is kept.
+pub(crate) fn keep_built(config: &Config, log: Arc<dyn EventStore>, database: &Arc<ReadModels>) -> JoinSet<()> {
+    let mut keeping = JoinSet::new();
+    if config.auto_rebuild {
+        let (store, options) = (database.clone(), rebuild::Options::default());
+        keeping.spawn(rebuild::keep_built(log, store, projections::all(), options, FIRST_BUILD_EVENTS_MAX));
+    }
+    keeping
 }
 
 /// Somebody at this machine's command line.

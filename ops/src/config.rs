@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) api_key: Option<ApiKey>,
     /// A projection that stands still for this long while the log moves on is started again.
     pub(crate) projection_stuck_after: Seconds,
+    /// Read models that are missing, or that another version of their fold has filled, are rebuilt without being asked for.
+    pub(crate) auto_rebuild: bool,
 }
 
 /// Which engine, and where.
@@ -134,6 +136,34 @@ struct Settings {
     sandbox: Option<String>,
     api_key: Option<String>,
     projection_stuck_after_s: Option<Written>,
+    auto_rebuild: Option<Switch>,
+}
+
+/// Yes or no may be written as such, or as text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Switch {
+    Bool(bool),
+    Text(String),
+}
+
+impl Switch {
+    fn text(&self) -> String {
+        match self {
+            Switch::Bool(yes) => yes.to_string(),
+            Switch::Text(text) => text.clone(),
+        }
+    }
+}
+
+/// Whether something is on.
+struct Yes(bool);
+
+impl FromStr for Yes {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Yes, String> {
+        text.parse().map(Yes).map_err(|_| format!("{text} is neither true nor false"))
+    }
 }
 
 /// A number may be written as one, or as text.
@@ -210,6 +240,7 @@ impl Config {
             api_key: setting("api_key", &file.api_key).map(|(secret, _)| ApiKey(secret)),
             projection_stuck_after: setting("projection_stuck_after_s", &file.projection_stuck_after_s.as_ref().map(Written::text))
                 .map_or(Ok(Seconds(Duration::from_secs(30))), parse)?,
+            auto_rebuild: setting("auto_rebuild", &file.auto_rebuild.as_ref().map(Switch::text)).map_or(Ok(Yes(true)), parse)?.0,
         })
     }
 }

@@ -16,6 +16,8 @@ use uuid::Uuid;
 const WINDOW: usize = 4_096;
 /// The streams that each copy has for itself; stations and tariffs are there once.
 const COPIED: [&str; 4] = ["session-", "payment-", "wallet-", "user-"];
+/// The streams that events of other streams rely on.
+const SPOKEN_OF: [&str; 4] = ["operator-", "journal", "station-", "tariff-"];
 /// How MessagePack writes sixteen bytes: an id.
 const ID_MARK: [u8; 2] = [0xC4, 16];
 
@@ -95,20 +97,26 @@ fn renew(event: StoredEvent, copy: u64, ids: &HashSet<[u8; 16]>) -> (StreamId, N
     (stream, NewEvent { event_type, version, metadata, payload })
 }
 
-/// Appends what there is of each stream, all streams side by side.
+/// Appends what there is of each stream, all streams side by side; but first those that the others speak of.
 async fn append(
     store: &Arc<EmbeddedStore>,
     events: Vec<(StreamId, NewEvent)>,
     tails: &mut HashMap<StreamId, Revision>,
 ) -> anyhow::Result<u64> {
     let written = events.len() as u64;
+    let (spoken_of, others): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|(stream, _)| SPOKEN_OF.iter().any(|kind| stream.as_str().starts_with(kind)));
+    for (stream, event) in spoken_of {
+        let tail = store.append(&stream, expected(tails, &stream), vec![event]).await.with_context(|| format!("{stream}"))?;
+        tails.insert(stream, tail.revision);
+    }
     let mut streams: HashMap<StreamId, Vec<NewEvent>> = HashMap::new();
-    for (stream, event) in events {
+    for (stream, event) in others {
         streams.entry(stream).or_default().push(event);
     }
     let mut appending: JoinSet<(StreamId, Result<Revision, AppendError>)> = JoinSet::new();
     for (stream, events) in streams {
-        let expected = tails.get(&stream).map_or(Expected::NoStream, |tail| Expected::Exact(*tail));
+        let expected = expected(tails, &stream);
         let store = store.clone();
         appending.spawn(async move {
             let appended = store.append(&stream, expected, events).await;
@@ -121,6 +129,10 @@ async fn append(
         tails.insert(stream, tail);
     }
     Ok(written)
+}
+
+fn expected(tails: &HashMap<StreamId, Revision>, stream: &StreamId) -> Expected {
+    tails.get(stream).map_or(Expected::NoStream, |tail| Expected::Exact(*tail))
 }
 
 #[cfg(test)]

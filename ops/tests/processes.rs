@@ -13,6 +13,7 @@ use domain::key::KeyEvent;
 use domain::log::{Actor, EventStore as _, Expected, Metadata, NewEvent, StreamId};
 use domain::testing::{at, id};
 use embedded::EmbeddedStore;
+use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -46,11 +47,15 @@ const SESSIONS: &str = "start_date;station_name;charging_time_hh_mm_ss;energy_kw
 
 impl Ledger {
     fn new() -> Option<Ledger> {
+        Ledger::of(SESSIONS)
+    }
+
+    fn of(sessions: &str) -> Option<Ledger> {
         let database = Database::new()?;
         let directory = tempfile::tempdir().unwrap();
         let mut ledger = Ledger { directory, database, operator: String::new() };
         let file = ledger.directory.path().join("sessions.csv");
-        std::fs::write(&file, SESSIONS).unwrap();
+        std::fs::write(&file, sessions).unwrap();
         let imported = ledger.run(&["import", "sessions", file.to_str().unwrap(), "--format", "cary", "--json"]);
         let imported = json_of(&imported);
         ledger.operator = imported["operator_id"].as_str().unwrap().to_owned();
@@ -301,4 +306,96 @@ async fn a_halted_projection_is_shown_resumed_and_told_to_go_on_without_an_event
     let shown = ledger.run(&["projection", "show", "api_keys"]);
     assert_eq!(shown.status.code(), Some(0));
     assert!(text_of(&shown).contains("\"made by a test, too\""), "{}", text_of(&shown));
+}
+
+impl Database {
+    /// Everything in it is gone, as if it had never been there.
+    async fn lose(&self) {
+        database::drop_database(&self.server, &self.name).await;
+    }
+
+    /// The one number that a query answers.
+    async fn number(&self, sql: &str) -> i64 {
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let number = client.query_one(sql, &[]).await.unwrap().get(0);
+        connection.abort();
+        number
+    }
+}
+
+/// So many sessions, an hour apart.
+fn many_sessions(count: u32) -> String {
+    let (head, rest) = SESSIONS.split_once('\n').unwrap();
+    let row = rest.lines().next().unwrap();
+    let rows = (0..count).map(|number| {
+        let (day, hour) = (number / 24 % 28 + 1, number % 24);
+        row.replace("2021-03-29T16:39:10", &format!("2021-04-{day:02}T{hour:02}:10:00")).replace("01:00:00", "00:40:00")
+    });
+    std::iter::once(head.to_owned()).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// Every read model rebuilt, proved, and found to be as it was.
+fn assert_rebuilt_alike(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rebuilt = json_of(output);
+    let jobs = rebuilt["rebuilt"].as_array().unwrap();
+    assert_eq!(jobs.len(), 22, "{rebuilt}");
+    for job in jobs {
+        let diff = &job["diff"];
+        assert_eq!(job["phase"], "swapped", "{job}");
+        assert_eq!((&diff["only_here"], &diff["only_there"], &diff["changed"]), (&json!(0), &json!(0), &json!(0)), "{job}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_is_killed_goes_on_where_it_was() {
+    let Some(ledger) = Ledger::of(&many_sessions(120)) else { return };
+    let serving = ledger.serve("projector");
+    ledger.until(all_are_at_the_head).await;
+    // Printed, so that a failure can be played again.
+    let seed: u64 = std::env::var("CHARGELEDGER_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("seed {seed}");
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let mut phases = std::collections::BTreeSet::new();
+    for _ in 0..15 {
+        let slowly = ["projection", "rebuild", "--all", "--max-db-rows-per-s", "4000", "--json"];
+        let mut killed = ledger.command(&slowly).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(random.random_range(50..2_500))).await;
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        let listed = json_of(&ledger.run(&["projection", "list", "--json"]));
+        phases.extend(listed["rebuilds"].as_array().unwrap().iter().map(|job| job["phase"].to_string()));
+        // Whatever was killed: what serves, serves, and goes on.
+        assert!(all_are_at_the_head_but_shadows(&listed), "{listed}");
+    }
+    println!("killed while {phases:?}");
+    assert_rebuilt_alike(&ledger.run(&["projection", "rebuild", "--all", "--json"]));
+    ledger.until(all_are_at_the_head_but_shadows_of).await;
+    drop(serving);
+}
+
+fn all_are_at_the_head_but_shadows(listed: &Value) -> bool {
+    let serving: Vec<_> = listed["projections"].as_array().unwrap().iter().filter(|build| build["state"] == "serving").collect();
+    serving.len() == 22 && serving.iter().all(|build| build["halt"].is_null())
+}
+
+fn all_are_at_the_head_but_shadows_of(listed: &Value) -> bool {
+    let builds = listed["projections"].as_array().unwrap();
+    all_are_at_the_head_but_shadows(listed)
+        && builds.iter().filter(|build| build["state"] == "serving").all(|build| build["position"] == listed["head"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_lost_comes_back_by_itself() {
+    let Some(ledger) = Ledger::of(&many_sessions(40)) else { return };
+    let serving = ledger.serve("projector");
+    ledger.until(all_are_at_the_head).await;
+    let settled = "SELECT count(*) FROM read.sessions WHERE status = 'settled'";
+    let before = ledger.database.number(settled).await;
+    assert_eq!(before, 40);
+    ledger.database.lose().await;
+    ledger.until(all_are_at_the_head).await;
+    assert_eq!(ledger.database.number(settled).await, before);
+    drop(serving);
 }

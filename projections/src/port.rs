@@ -115,7 +115,7 @@ pub enum Opened {
     Build(Build),
     /// A build of another version of the fold serves, and is left as it is until a rebuild takes its place.
     Outdated(Build),
-    /// The first build is being filled by a rebuild.
+    /// The first build is to be filled by a rebuild, or is being filled by one.
     Filling,
 }
 
@@ -179,9 +179,9 @@ impl ReadStoreError {
 /// The database that keeps the read models.
 #[async_trait]
 pub trait ReadStore: Send + Sync + 'static {
-    /// Makes whatever is missing (database, schemas, registry, the first build's tables, the view) and says which build to write on: the one that
-    /// serves, or one that served before if that is what this version of the fold fills.
-    async fn open(&self, definition: &Definition) -> Result<Opened, ReadStoreError>;
+    /// Makes whatever is missing (database, schemas, registry, the view) and says which build to write on: the one that serves, or one that served before if
+    /// that is what this version of the fold fills. Where there is none at all it makes the first one, if it `may_begin`.
+    async fn open(&self, definition: &Definition, may_begin: bool) -> Result<Opened, ReadStoreError>;
 
     /// The rows under these keys, those that are there.
     async fn load(&self, definition: &Definition, build: &Build, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, ReadStoreError>;

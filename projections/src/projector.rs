@@ -41,6 +41,7 @@ pub(crate) struct Projector {
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) batch_events_max: usize,
+    pub(crate) first_build_events_max: u64,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) resume: Arc<Notify>,
     pub(crate) seen: watch::Receiver<Arc<Seen>>,
@@ -204,7 +205,8 @@ impl Projector {
     /// Follows the log until it is told to stop.
     async fn follow(&mut self) -> Result<(), Trouble> {
         let definition = self.projection.definition();
-        let mut build = match self.store.open(&definition).await? {
+        let may_begin = self.feed.store().head().await?.events <= self.first_build_events_max;
+        let mut build = match self.store.open(&definition, may_begin).await? {
             Opened::Build(build) => build,
             Opened::Outdated(build) => return Err(Trouble::NoBuild(State::Outdated, Some(Box::new(build)))),
             Opened::Filling => return Err(Trouble::NoBuild(State::Rebuilding, None)),

@@ -108,7 +108,8 @@ pub(crate) async fn watch(
         (look.builds, look.unanswered) = match in_time(store.builds()).await {
             Ok(builds) => (Some(builds), None),
             Err(error @ ReadStoreError::Unavailable { .. }) => (None, Some(error.to_string())),
-            // Tables that are missing are made by whoever opens its build.
+            // Somebody dropped all of it: whoever has a build open must open it again, and so make it again.
+            Err(ReadStoreError::Missing { .. }) => (Some(Vec::new()), None),
             Err(_) => (None, None),
         };
         seen.send_replace(Arc::new(look.clone()));

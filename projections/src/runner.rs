@@ -56,6 +56,8 @@ pub struct Options {
     pub page_events: usize,
     /// Events that a projection writes at once while it catches up.
     pub batch_events_max: usize,
+    /// A projection without any build begins one by itself where the log has no more events than this; else it waits for a rebuild.
+    pub first_build_events_max: u64,
     /// A projection that stands still for this long while the log moves on is started again.
     pub stuck_after: Duration,
     /// Projections that fold and write a large batch at the same time: no more than there are processors, or else whoever writes the log, and whoever asks,
@@ -66,7 +68,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Options { page_events: 1_024, batch_events_max: 4_096, stuck_after: Duration::from_secs(30), large_batches_at_once: processors }
+        Options {
+            page_events: 1_024,
+            batch_events_max: 4_096,
+            first_build_events_max: u64::MAX,
+            stuck_after: Duration::from_secs(30),
+            large_batches_at_once: processors,
+        }
     }
 }
 
@@ -136,6 +144,7 @@ impl Runner {
                 feed: feed.clone(),
                 store: store.clone(),
                 batch_events_max: options.batch_events_max.max(1),
+                first_build_events_max: options.first_build_events_max,
                 progress: sender,
                 resume: resume.clone(),
                 seen: seen.clone(),

@@ -29,9 +29,9 @@ pub(crate) const BUILD_COLUMNS: &str = "name, coalesce(projection, name) AS proj
 
 #[async_trait]
 impl ReadStore for ReadModels {
-    async fn open(&self, definition: &Definition) -> Result<Opened, ReadStoreError> {
+    async fn open(&self, definition: &Definition, may_begin: bool) -> Result<Opened, ReadStoreError> {
         self.prepare().await?;
-        let opened = self.open_build(definition).await;
+        let opened = self.open_build(definition, may_begin).await;
         if let Err(ReadStoreError::Missing { .. }) = opened {
             self.forget().await;
         }
@@ -145,7 +145,7 @@ impl ReadModels {
     }
 
     /// Finds the build of this version, or makes the first one.
-    async fn open_build(&self, definition: &Definition) -> Result<Opened, ReadStoreError> {
+    async fn open_build(&self, definition: &Definition, may_begin: bool) -> Result<Opened, ReadStoreError> {
         let mut client = self.projector_client().await?;
         let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
         lock(&*transaction).await?;
@@ -167,7 +167,7 @@ impl ReadModels {
         let opened = match (found, serving) {
             (Some((build, _)), _) => Opened::Build(build.clone()),
             (None, Some((serving, _))) => Opened::Outdated(serving.clone()),
-            (None, None) if !builds.is_empty() => Opened::Filling,
+            (None, None) if !builds.is_empty() || !may_begin => Opened::Filling,
             (None, None) => {
                 let build = new_build(definition, definition.name, 1, BuildState::Serving);
                 let name = build.table_name();

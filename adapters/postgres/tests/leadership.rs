@@ -217,7 +217,7 @@ fn a_batch_for_a_build_that_is_not_what_it_was_is_refused() {
         let (log, read_models) = (Log::default(), database.read_models());
         begin(&log, 1).await;
         let definition = keyed::<Sessions>().definition();
-        let Opened::Build(build) = read_models.open(&definition).await.unwrap() else { panic!("the first build serves at once") };
+        let Opened::Build(build) = read_models.open(&definition, true).await.unwrap() else { panic!("the first build serves at once") };
         let batch = projections::port::Batch {
             from: Position(0),
             to: Position(1),

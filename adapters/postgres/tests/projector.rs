@@ -83,7 +83,7 @@ fn the_checkpoint_moves_only_from_where_it_stands() {
         let (log, read_models) = (Log::default(), database.read_models());
         begin(&log, 1).await;
         let definition = keyed::<Sessions>().definition();
-        let opened = read_models.open(&definition).await.unwrap();
+        let opened = read_models.open(&definition, true).await.unwrap();
         let Opened::Build(build) = opened else { panic!("{opened:?}") };
         let rows = log.folded(&*keyed::<Sessions>()).await;
         let changes = projections::fold::Changes { inserts: rows, ..Default::default() };

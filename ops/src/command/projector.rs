@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::command::serve::told_to_stop;
-use crate::compose::{open_reading, read_models, start_projections};
+use crate::compose::{keep_built, open_reading, read_models, start_projections};
 use crate::config::Config;
 
 /// Keeps the read models up to date until the process is told to stop.
@@ -24,7 +24,8 @@ pub(crate) async fn serve(config: &Config, listener: Option<TcpListener>) -> any
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let Some(database) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
     let log: Arc<dyn EventStore> = open_reading(config)?;
-    let projections = start_projections(config, log, &database);
+    let projections = start_projections(config, log.clone(), &database);
+    let keeping = keep_built(config, log, &database);
     let listening = match listener {
         Some(listener) => {
             info!(address = %listener.local_addr()?, "serving metrics");
@@ -35,6 +36,7 @@ pub(crate) async fn serve(config: &Config, listener: Option<TcpListener>) -> any
     info!("projecting, and only reading the ledger");
     told_to_stop().await;
     info!("stopping");
+    drop(keeping);
     projections.stop().await;
     if let Some(listening) = listening {
         listening.abort();

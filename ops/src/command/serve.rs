@@ -21,11 +21,12 @@ use tracing::{info, warn};
 
 use crate::cli::{Serve, ServeRole};
 use crate::command::projector;
-use crate::compose::{World, Writing, read_models, start_projections};
+use crate::compose::{World, Writing, keep_built, read_models, start_projections};
 use crate::config::Config;
 use crate::output::Answer;
 
 pub(crate) async fn run(config: &Config, options: &Serve) -> anyhow::Result<Answer> {
+    let config = &Config { auto_rebuild: options.auto_rebuild.unwrap_or(config.auto_rebuild), ..config.clone() };
     let writes = options.roles.iter().any(|role| matches!(role, ServeRole::Api | ServeRole::Processes));
     let listens = options.roles.contains(&ServeRole::Api) || (!writes && options.listen.is_some());
     let listener = if listens { Some(bind(config.listen).await?) } else { None };
@@ -80,6 +81,10 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
         Some(database) if roles.contains(&ServeRole::Projector) => Some(Arc::new(start_projections(config, log.clone(), database))),
         Some(_) | None => None,
     };
+    let keeping = match (&database, &projections) {
+        (Some(database), Some(_)) => Some(keep_built(config, log.clone(), database)),
+        _ => None,
+    };
     let (stop, stopped) = watch::channel(false);
     let api = match listener {
         Some(listener) => {
@@ -115,6 +120,8 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
     if let Some(managers) = managers {
         managers.stop().await;
     }
+    // What it has filled stays, and the next process goes on from there.
+    drop(keeping);
     // A request that was cut off may still hold it; then it ends with the process.
     if let Some(projections) = projections.and_then(Arc::into_inner) {
         projections.stop().await;

@@ -233,6 +233,7 @@ fn config(directory: &std::path::Path) -> Config {
         sandbox: SandboxMode::Prompt,
         api_key: None,
         projection_stuck_after: Seconds(std::time::Duration::from_secs(30)),
+        auto_rebuild: true,
     }
 }
 

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 /// Dropped with this.
 pub(crate) struct Database {
-    server: String,
-    name: String,
+    pub(crate) server: String,
+    pub(crate) name: String,
 }
 
 impl Database {
@@ -29,18 +29,20 @@ impl Database {
     }
 }
 
+pub(crate) async fn drop_database(server: &str, name: &str) {
+    let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
+    connection.abort();
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
         // In a thread of its own: a test may drop it inside a runtime.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let (client, connection) = tokio_postgres::connect(&server, tokio_postgres::NoTls).await.unwrap();
-                let connection = tokio::spawn(connection);
-                client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
-                connection.abort();
-            });
+            runtime.block_on(drop_database(&server, &name));
         });
         dropping.join().unwrap();
     }

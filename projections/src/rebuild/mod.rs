@@ -10,9 +10,11 @@
 //! | `finish` | catching up, accounting, comparing, swapping; the way back |
 //! | `past` | what the log was at a time, and how many events of which type it has |
 //! | `repair` | one row folded again |
+//! | `auto` | what is rebuilt without being asked for |
 //!
 //! A shadow has no hands: nothing here sends anything outside.
 
+mod auto;
 mod board;
 mod control;
 mod finish;
@@ -22,6 +24,7 @@ pub mod port;
 mod repair;
 mod replay;
 
+pub use auto::keep_built;
 pub use job::{Finish, Options, Rebuilder, Watcher};
 pub use past::{census, position_at};
 pub use repair::{Repaired, repair};

@@ -201,7 +201,7 @@ impl Log {
 /// The rows of a projection's serving build, sorted by key.
 pub async fn stored(read_models: &ReadModels, projection: &dyn Projection) -> Vec<Vec<Value>> {
     let definition = projection.definition();
-    let opened = read_models.open(&definition).await.unwrap();
+    let opened = read_models.open(&definition, true).await.unwrap();
     let Opened::Build(build) = opened else { panic!("{opened:?}") };
     read_models.rows(&definition, &build).await.unwrap()
 }

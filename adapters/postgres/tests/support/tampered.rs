@@ -23,8 +23,8 @@ pub struct TamperedStore(pub Arc<ReadModels>, pub Tampered);
 
 #[async_trait]
 impl ReadStore for TamperedStore {
-    async fn open(&self, definition: &Definition) -> Result<Opened, ReadStoreError> {
-        self.0.open(definition).await
+    async fn open(&self, definition: &Definition, may_begin: bool) -> Result<Opened, ReadStoreError> {
+        self.0.open(definition, may_begin).await
     }
     async fn load(&self, definition: &Definition, build: &Build, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>, ReadStoreError> {
         self.0.load(definition, build, keys).await
