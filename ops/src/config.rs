@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) projection_stuck_after: Seconds,
     /// Read models that are missing, or that another version of their fold has filled, are rebuilt without being asked for.
     pub(crate) auto_rebuild: bool,
+    /// Whether somebody has to agree to what differs before a rebuilt view serves.
+    pub(crate) swap_approval: bool,
 }
 
 /// Which engine, and where.
@@ -137,6 +139,7 @@ struct Settings {
     api_key: Option<String>,
     projection_stuck_after_s: Option<Written>,
     auto_rebuild: Option<Switch>,
+    swap_approval: Option<Switch>,
 }
 
 /// Yes or no may be written as such, or as text.
@@ -241,6 +244,7 @@ impl Config {
             projection_stuck_after: setting("projection_stuck_after_s", &file.projection_stuck_after_s.as_ref().map(Written::text))
                 .map_or(Ok(Seconds(Duration::from_secs(30))), parse)?,
             auto_rebuild: setting("auto_rebuild", &file.auto_rebuild.as_ref().map(Switch::text)).map_or(Ok(Yes(true)), parse)?.0,
+            swap_approval: setting("swap_approval", &file.swap_approval.as_ref().map(Switch::text)).map_or(Ok(Yes(false)), parse)?.0,
         })
     }
 }
@@ -348,6 +352,15 @@ mod tests {
         assert_eq!((stuck_after("").unwrap(), stuck_after("projection_stuck_after_s = 5").unwrap()), (30, 5));
         assert_eq!(stuck_after("projection_stuck_after_s = \"7\"").unwrap(), 7);
         assert!(stuck_after("projection_stuck_after_s = 0").unwrap_err().to_string().contains("from 1 to 86400"));
+    }
+
+    #[test]
+    fn swaps_need_approval_when_it_is_said_and_not_otherwise() {
+        assert!(!config("", &[]).unwrap().swap_approval);
+        assert!(config("swap_approval = true", &[]).unwrap().swap_approval);
+        assert!(!config("swap_approval = true", &[("CHARGELEDGER_SWAP_APPROVAL", "false")]).unwrap().swap_approval);
+        let error = config("", &[("CHARGELEDGER_SWAP_APPROVAL", "sometimes")]).unwrap_err().to_string();
+        assert_eq!(error, "CHARGELEDGER_SWAP_APPROVAL: sometimes is neither true nor false");
     }
 
     #[test]

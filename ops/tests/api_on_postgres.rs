@@ -25,7 +25,7 @@ fn on_postgres<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(World) 
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
             let read_models = Arc::new(ReadModels::new(&url, Settings::default()).unwrap());
-            let reading = Reading { queries: Arc::clone(&read_models) as _, store: read_models };
+            let reading = Reading { queries: Arc::clone(&read_models) as _, store: read_models, swap_approval: false };
             test(World::reading(limits, Some(reading)).await).await;
         });
     }));

@@ -139,7 +139,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     if has_body {
         add_problems(operation, &[404, 409, 413, 415, 422]);
     }
-    let is_command = has_body && !matches!(path, "/v1/sessions/price-estimate" | "/v1/users/look-up" | "/v1/webhooks/{channel}");
+    let is_command = has_body
+        && !goes_to_the_read_models(path)
+        && !matches!(path, "/v1/sessions/price-estimate" | "/v1/users/look-up" | "/v1/webhooks/{channel}");
     if is_command {
         add_parameter(
             operation,
@@ -189,6 +191,12 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
         operation["responses"]["200"]["headers"]["Link"] =
             json!({ "description": "The next page, `rel=\"next\"`; none on the last.", "schema": { "type": "string" } });
     }
+}
+
+/// Orders about builds, which the ledger does not keep: there is nothing to find again under an idempotency key.
+fn goes_to_the_read_models(path: &str) -> bool {
+    let order = path.strip_prefix("/v1/projections/{name}/").unwrap_or_default();
+    order.starts_with("rebuild") || matches!(order, "swap" | "rollback" | "repair")
 }
 
 fn add_answer_headers(operation: &mut Map<String, Value>, method: &str, is_command: bool) {

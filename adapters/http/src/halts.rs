@@ -192,7 +192,8 @@ fn known<'a>(api: &'a Api, name: &str) -> Result<&'a dyn ReadStore, Problem> {
     if projections::definition(name).is_none() {
         return Err(Problem::not_found("projection", name));
     }
-    api.builds.as_deref().ok_or_else(|| Problem::bare(Kind::ReadModelsUnavailable))
+    let store = api.builds.as_deref().ok_or_else(|| Problem::bare(Kind::ReadModelsUnavailable))?;
+    Ok(store)
 }
 
 async fn decisions(api: &Api) -> Result<Quarantined, Problem> {

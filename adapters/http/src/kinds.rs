@@ -121,6 +121,13 @@ kinds! {
     RulesNotNewer CONFLICT "rules-not-newer" "Books never go back to rules that they have left";
 
     ProjectionNotHalted CONFLICT "projection-not-halted" "The projection does not stand at this event";
+    RebuildRunning CONFLICT "rebuild-running" "A rebuild of this name is under way";
+    RebuildNotRunning CONFLICT "rebuild-not-running" "No rebuild of this name is under way";
+    RebuildHalted CONFLICT "rebuild-halted" "The rebuild met an event that it cannot apply";
+    RebuildCancelled CONFLICT "rebuild-cancelled" "The rebuild was given up";
+    RebuildNotAccounted CONFLICT "rebuild-not-accounted" "The build does not account for every event";
+    NoSuchBuild CONFLICT "no-such-build" "There is no build to do it with";
+    BuildServes CONFLICT "build-serves" "The build is behind its view";
 
     Busy SERVICE_UNAVAILABLE "busy" "Too many write here at once";
     TimedOut SERVICE_UNAVAILABLE "timed-out" "It took too long";

@@ -9,6 +9,7 @@
 //! | [`answer`], [`reading`] | answers with their headers; pages and rows of the read models |
 //! | [`observe`], [`limits`] | request ids, spans, metrics; sizes, times, rates |
 //! | [`docs`], [`health`] | the OpenAPI document and its page; how the process is |
+//! | [`rebuilding`], [`console`] | the rebuilds that run here; the page for those who operate the read models |
 //! | the others | one resource each |
 //!
 //! Deliberately absent: TLS (a proxy's work), any SQL, and any decision about money.
@@ -17,7 +18,9 @@ pub mod answer;
 pub mod asked;
 pub mod auth;
 pub mod bills;
+pub mod builds;
 pub mod connectors;
+pub mod console;
 pub mod device_events;
 pub mod docs;
 pub mod explained;
@@ -36,11 +39,14 @@ pub mod presence;
 pub mod problem;
 pub mod read_models;
 pub mod reading;
+pub mod rebuilding;
+pub mod rebuilds;
 pub mod reports;
 pub mod rows;
 pub mod session_history;
 pub mod sessions;
 pub mod stations;
+pub mod swaps;
 pub mod tariffs;
 pub mod terms;
 pub mod users;
@@ -54,8 +60,8 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use commands::Commands;
 use commands::key::KeyDirectory;
-use projections::port::ReadStore;
 use projections::query::ReadQueries;
+use projections::rebuild::port::BuildStore;
 use projections::runner::Runner;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
@@ -73,7 +79,11 @@ pub struct Api {
     /// The read models; without them commands and device facts go on, and queries answer 503.
     pub queries: Option<Arc<dyn ReadQueries>>,
     /// The builds of the read models, for those who operate them.
-    pub builds: Option<Arc<dyn ReadStore>>,
+    pub builds: Option<Arc<dyn BuildStore>>,
+    /// The rebuilds that run here. They end with this, and can be gone on with.
+    pub rebuilding: rebuilding::Rebuilding,
+    /// Whether somebody has to agree to what differs before a rebuilt view serves.
+    pub swap_approval: bool,
     /// Those who keep the read models up to date, if this process does.
     pub runner: Option<Arc<Runner>>,
     /// Says which sessions have news.
@@ -103,6 +113,8 @@ impl Api {
             keys,
             queries: None,
             builds: None,
+            rebuilding: rebuilding::Rebuilding::default(),
+            swap_approval: false,
             runner: None,
             hub,
             presence,
@@ -121,6 +133,7 @@ impl Api {
             .route_layer(from_fn_with_state(Arc::clone(&api), auth::guard))
             .merge(open)
             .merge(docs::routes())
+            .merge(console::routes())
             .fallback(async |uri: axum::http::Uri| Problem::new(Kind::NoSuchPath, format!("there is nothing at {}", uri.path())))
             .method_not_allowed_fallback(async |method: axum::http::Method| {
                 Problem::new(Kind::MethodNotAllowed, format!("this path does not take {method}"))
@@ -157,6 +170,8 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .merge(reports::routes())
         .merge(read_models::routes())
         .merge(halts::routes())
+        .merge(rebuilds::routes())
+        .merge(swaps::routes())
         .merge(keys::routes())
         .merge(operators::routes())
         .merge(device_events::routes())

@@ -23,6 +23,7 @@ use domain::user::UserError;
 use domain::wallet::WalletError;
 use projections::port::ReadStoreError;
 use projections::query::QueryError;
+use projections::rebuild::RebuildError;
 use serde_json::{Value, json};
 use tracing::error;
 
@@ -115,6 +116,26 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl From<RebuildError> for Problem {
+    fn from(error: RebuildError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            RebuildError::Log(error) => error.into(),
+            RebuildError::Database(error) => QueryError::Store(error).into(),
+            // What the fold says may quote the event, which is one operator's.
+            RebuildError::Halted { name, halt } => {
+                Problem::new(Kind::RebuildHalted, format!("{name} cannot apply the event at position {}", halt.position))
+                    .with("position", halt.position.0)
+            }
+            RebuildError::Busy { name } => Problem::new(Kind::RebuildRunning, format!("{name} is being rebuilt already")),
+            RebuildError::Cancelled { .. } => Problem::new(Kind::RebuildCancelled, detail),
+            RebuildError::NotAccounted { .. } => Problem::new(Kind::RebuildNotAccounted, detail),
+            RebuildError::NoBuild { .. } => Problem::new(Kind::NoSuchBuild, detail),
+            RebuildError::NoRow { .. } => Problem::new(Kind::InvalidBody, detail),
+        }
     }
 }
 

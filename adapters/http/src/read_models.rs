@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State as Held;
 use domain::log::Head;
 use projections::port::{Build, Halt};
+use projections::rebuild::port::Job;
 use projections::runner::{State, Status};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::Api;
 use crate::asked::{Segment, word};
+use crate::builds::{BuildAnswer, RebuildAnswer};
 use crate::halts::{quoted, serving, unread};
 use crate::problem::{Kind, Problem};
 use crate::reading::{Look, Shown};
@@ -65,6 +67,12 @@ pub struct ProjectionAnswer {
     /// The event that it cannot apply: where it is, not what it says, for it may be another operator's.
     #[serde(skip_serializing_if = "Option::is_none")]
     halted_at: Option<HaltAnswer>,
+    /// Its builds, and the views of the past that are made from its fold; none while their database is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    builds: Option<Vec<BuildAnswer>>,
+    /// Its newest rebuild, if there ever was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuild: Option<RebuildAnswer>,
 }
 
 /// An event that a projection cannot apply.
@@ -96,6 +104,8 @@ impl From<&Halt> for HaltAnswer {
 pub struct ProjectionsAnswer {
     /// By name.
     items: Vec<ProjectionAnswer>,
+    /// Whether somebody has to agree to what differs before a rebuilt view serves.
+    swap_approval: bool,
 }
 
 impl From<Status> for ProjectionAnswer {
@@ -115,21 +125,48 @@ impl From<Status> for ProjectionAnswer {
             events_per_s: Some(status.events_per_s),
             restarts: Some(status.restarts),
             halted_at: status.halt.as_ref().map(HaltAnswer::from),
+            builds: None,
+            rebuild: None,
         }
     }
 }
 
 async fn all(api: &Api) -> Result<Vec<(ProjectionAnswer, Option<Halt>)>, Problem> {
-    if let Some(runner) = &api.runner {
-        let statuses = runner.status().await?;
-        return Ok(statuses.into_iter().map(|status| (status.halt.clone(), status)).map(|(halt, status)| (status.into(), halt)).collect());
+    let registry = registry(api).await;
+    let mut found: Vec<(ProjectionAnswer, Option<Halt>)> = match (&api.runner, &registry) {
+        (Some(runner), _) => runner
+            .status()
+            .await?
+            .into_iter()
+            .map(|status| (status.halt.clone(), status))
+            .map(|(halt, status)| (status.into(), halt))
+            .collect(),
+        // Another process keeps them up to date: what the registry says.
+        (None, Ok((builds, _))) => {
+            let head = api.commands.ledger.store().head().await?;
+            let known = projections::all().into_iter().map(|projection| projection.definition());
+            known
+                .filter_map(|definition| serving(builds, definition.name))
+                .map(|build| (of_build(build, head), build.halt.clone()))
+                .collect()
+        }
+        (None, Err(problem)) => return Err(problem.clone()),
+    };
+    if let Ok((builds, jobs)) = registry {
+        for (answer, _) in &mut found {
+            let of_it = builds.iter().filter(|build| build.projection == answer.name);
+            answer.builds = Some(of_it.map(|build| BuildAnswer::of(build, &jobs)).collect());
+            answer.rebuild = jobs.iter().find(|job| job.name == answer.name).map(RebuildAnswer::from);
+        }
     }
-    // Another process keeps them up to date: what the registry says.
-    let Some(store) = &api.builds else { return Err(Problem::bare(Kind::ReadModelsUnavailable)) };
-    let head = api.commands.ledger.store().head().await?;
+    Ok(found)
+}
+
+/// Every build there is, and every rebuild, the newest of each name first.
+async fn registry(api: &Api) -> Result<(Vec<Build>, Vec<Job>), Problem> {
+    let store = api.builds.as_deref().ok_or_else(|| Problem::bare(Kind::ReadModelsUnavailable))?;
     let builds = store.builds().await.map_err(unread)?;
-    let known = projections::all().into_iter().map(|projection| projection.definition());
-    Ok(known.filter_map(|definition| serving(&builds, definition.name)).map(|build| (of_build(build, head), build.halt.clone())).collect())
+    Ok((builds, store.jobs().await.map_err(unread)?))
 }
 
 fn of_build(build: &Build, head: Head) -> ProjectionAnswer {
@@ -148,6 +185,8 @@ fn of_build(build: &Build, head: Head) -> ProjectionAnswer {
         events_per_s: None,
         restarts: None,
         halted_at: build.halt.as_ref().map(HaltAnswer::from),
+        builds: None,
+        rebuild: None,
     }
 }
 
@@ -155,7 +194,8 @@ fn of_build(build: &Build, head: Head) -> ProjectionAnswer {
 #[utoipa::path(get, path = "/v1/projections", operation_id = "projections", tag = "projections",
     responses((status = 200, description = "By name.", body = ProjectionsAnswer)))]
 async fn list(Held(api): Held<Arc<Api>>, look: Look) -> Result<Shown, Problem> {
-    Ok(look.shown(ProjectionsAnswer { items: all(&api).await?.into_iter().map(|(answer, _)| answer).collect() }))
+    let items = all(&api).await?.into_iter().map(|(answer, _)| answer).collect();
+    Ok(look.shown(ProjectionsAnswer { items, swap_approval: api.swap_approval }))
 }
 
 /// A read model and how far it is

@@ -186,6 +186,7 @@ impl Comparison<'_> {
         let (has_here, has_there) = (is_there(&here), is_there(&there));
         let of_key = if has_here { &here } else { &there };
         let key = self.table.key().iter().map(|key| (key.name.to_owned(), of_key.get(key.name).cloned().unwrap_or_default())).collect();
+        let operator_id = of_key.get("operator_id").and_then(serde_json::Value::as_str).map(str::to_owned);
         if has_here && has_there {
             let same: Vec<String> =
                 here.iter().filter(|(name, value)| there.get(*name) == Some(*value)).map(|(name, _)| name.clone()).collect();
@@ -194,7 +195,7 @@ impl Comparison<'_> {
                 there.remove(&name);
             }
         }
-        Ok(Sample { key, here: has_here.then(|| here.into()), there: has_there.then(|| there.into()) })
+        Ok(Sample { key, operator_id, here: has_here.then(|| here.into()), there: has_there.then(|| there.into()) })
     }
 
     /// The money of the rows that differ.

@@ -234,6 +234,7 @@ fn config(directory: &std::path::Path) -> Config {
         api_key: None,
         projection_stuck_after: Seconds(std::time::Duration::from_secs(30)),
         auto_rebuild: true,
+        swap_approval: false,
     }
 }
 

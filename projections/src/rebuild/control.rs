@@ -78,7 +78,9 @@ impl Control {
             *paid_until = (*paid_until).max(now.checked_sub(Duration::from_millis(100)).unwrap_or(now)) + each;
             paid_until.saturating_duration_since(now)
         };
-        if wait > Duration::from_millis(5) {
+        // Whoever is to end does not wait for its turn.
+        let is_over = self.stopped.load(Ordering::Relaxed) || *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) == Wanted::Cancel;
+        if wait > Duration::from_millis(5) && !is_over {
             std::thread::sleep(wait);
         }
     }

@@ -207,6 +207,9 @@ impl Diff {
 pub struct Sample {
     /// Its key.
     pub key: serde_json::Value,
+    /// Whose it is, if it is one operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_id: Option<String>,
     /// The cells that differ, in the new build; all of them where only it has the row.
     pub here: Option<serde_json::Value>,
     /// The same in the other one.

@@ -28,6 +28,9 @@ pub struct Repaired {
     pub build: i64,
     /// The row's key.
     pub key: serde_json::Value,
+    /// Whose row it is, if it is one operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_id: Option<String>,
     /// Up to where it was folded.
     pub position: Position,
     /// How many events touched it.
@@ -84,10 +87,13 @@ pub async fn repair(
     let there = store.load(&definition, &build, std::slice::from_ref(&key)).await?.pop();
     let belongs = row.rows.pop();
     let columns = definition.table.columns;
+    let whose = columns.iter().position(|column| column.name == "operator_id");
+    let whose = whose.and_then(|at| belongs.as_ref().or(there.as_ref())?.get(at).map(|cell| cell.to_json(columns[at].column_type)));
     let mut repaired = Repaired {
         name,
         build: build.number,
         key: as_json(definition.table.key(), &key),
+        operator_id: whose.as_ref().and_then(serde_json::Value::as_str).map(str::to_owned),
         position: build.position,
         events: row.events,
         cells: differing(columns, there.as_deref(), belongs.as_deref()),

@@ -30,6 +30,7 @@ use http_api::presence::{Presence, watch_silence};
 use http_api::{Api, Limits};
 use projections::port::ReadStore;
 use projections::query::ReadQueries;
+use projections::rebuild::port::BuildStore;
 use projections::runner::{Options, Runner};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -52,7 +53,9 @@ pub(crate) struct World {
 /// The read models of a test.
 pub(crate) struct Reading {
     pub(crate) queries: Arc<dyn ReadQueries>,
-    pub(crate) store: Arc<dyn ReadStore>,
+    pub(crate) store: Arc<dyn BuildStore>,
+    /// Whether a rebuilt view that differs waits for somebody to agree.
+    pub(crate) swap_approval: bool,
 }
 
 /// An answer, read.
@@ -134,9 +137,11 @@ impl World {
         tokio::spawn(watch_silence(Arc::clone(&presence), Arc::clone(&commands), limits.silence_max, stopped.clone()));
         let hub = Hub::follow(Arc::clone(&store), stopped);
         let mut api = Api::new(Arc::clone(&commands), keys, hub, presence, limits);
-        if let Some(Reading { queries, store: read_store }) = reading {
+        if let Some(Reading { queries, store: read_store, swap_approval }) = reading {
+            api.swap_approval = swap_approval;
             api.queries = Some(queries);
             api.builds = Some(Arc::clone(&read_store));
+            let read_store: Arc<dyn ReadStore> = read_store;
             api.runner = Some(Arc::new(Runner::start(store, &read_store, projections::all(), Options::default())));
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

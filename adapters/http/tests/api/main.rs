@@ -8,4 +8,5 @@ mod live;
 mod malformed;
 mod payments;
 mod people;
+mod rebuilds;
 mod sessions;
