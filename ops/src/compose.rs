@@ -181,7 +181,8 @@ pub(crate) fn start_projections(config: &Config, log: Arc<dyn EventStore>, datab
 pub(crate) fn keep_built(config: &Config, log: Arc<dyn EventStore>, database: &Arc<ReadModels>) -> JoinSet<()> {
     let mut keeping = JoinSet::new();
     if config.auto_rebuild {
-        let (store, options) = (database.clone(), rebuild::Options::default());
+        let finish = if config.swap_approval { rebuild::Finish::Approve } else { rebuild::Finish::Swap };
+        let (store, options) = (database.clone(), rebuild::Options { finish, ..rebuild::Options::default() });
         keeping.spawn(rebuild::keep_built(log, store, projections::all(), options, FIRST_BUILD_EVENTS_MAX));
     }
     keeping

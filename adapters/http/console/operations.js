@@ -122,7 +122,7 @@ const PHASES = [
 ];
 const OVER = new Set(["ready", "swapped", "cancelled"]);
 const isWorking = (job) => PHASES.some(([phase]) => phase === job.phase) && job.wanted === "run";
-const isSilent = (job) => job.updated_at && serverNow() - Date.parse(job.updated_at) > SILENT_AFTER_MS;
+const isSilent = (job) => isWorking(job) && job.updated_at && serverNow() - Date.parse(job.updated_at) > SILENT_AFTER_MS;
 
 /** The rebuilds that there is something to say about, with the read model that each belongs to. */
 function rebuilds() {
@@ -287,7 +287,7 @@ function drawSummary() {
   const halted = models.filter((model) => model.halted_at).length;
   const live = models.filter((model) => model.state === "live" || model.state === "standby").length;
   const behind = Math.max(0, ...models.map((model) => (model.halted_at ? 0 : model.lag_events) ?? 0));
-  const running = rebuilds().filter(({ job }) => isWorking(job)).length;
+  const running = rebuilds().filter(({ job }) => isWorking(job) && !isSilent(job)).length;
   const tile = (value, text, colour) => h("div", { class: colour }, h("b", {}, value), h("span", {}, text));
   redraw($("summary"), [models.length, halted, live, behind, running, models[0]?.head], () => [
     tile(`${live} of ${models.length}`, "read models up to date"),
@@ -400,7 +400,7 @@ function makeRebuild() {
 function updateRebuild(card, { model, job }) {
   const { top, steps, bar, line, end } = card.parts;
   const working = isWorking(job);
-  const silent = working && isSilent(job);
+  const silent = isSilent(job);
   const isPast = job.name !== model.name;
   const phase = PHASES.findIndex(([name]) => name === job.phase);
   redraw(top, [job.phase, job.wanted, silent, isAdmin, known.swap_approval, serves(model, job)], () => [
@@ -418,11 +418,11 @@ function updateRebuild(card, { model, job }) {
   steps.hidden = phase < 0;
   redraw(steps, [phase], () => PHASES.map(([, title], at) => h("li", { class: at < phase ? "done" : at === phase ? "now" : null, "aria-current": at === phase ? "step" : null }, title)));
   const figure = (value, unit) => h("span", {}, h("b", {}, value), ` ${unit}`);
-  redraw(line, [job.percent, job.events_done, job.events_per_s, job.eta_s, job.rows, job.passes, job.phase, job.wanted], () => [
+  redraw(line, [job.percent, job.events_done, job.events_per_s, job.eta_s, job.rows, job.passes, job.phase, job.wanted, silent], () => [
     phase >= 0 && isMeasured && figure(`${job.percent.toFixed(1)} %`, ""),
     phase >= 0 && isMeasured && figure(count(job.events_done), `of ${many(job.events_total, "event")}`),
-    working && job.events_per_s > 0 && figure(count(job.events_per_s), "events/s"),
-    working && job.eta_s !== undefined && isMeasured && figure(duration(job.eta_s), "left in this phase"),
+    working && !silent && job.events_per_s > 0 && figure(count(job.events_per_s), "events/s"),
+    working && !silent && job.eta_s !== undefined && isMeasured && figure(duration(job.eta_s), "left in this phase"),
     phase >= 0 && job.rows > 0 && figure(count(job.rows), "rows written"),
     phase >= 0 && job.passes > 1 && figure(count(job.passes), "readings of the log"),
   ]);
@@ -727,7 +727,7 @@ function repaired(answer, write) {
   const verdict = answer.was_right ? (answer.was_there ? "The row is right." : "There is no such row, and no event that would make one.")
     : answer.written ? "It was wrong, and is put right." : "It is not as its events make it.";
   return [
-    h("p", {}, h("b", {}, verdict), ` ${many(answer.events, "event")} up to ${count(answer.position)}.`),
+    h("p", { class: "verdict" }, h("b", {}, verdict), ` ${many(answer.events, "event")} up to ${count(answer.position)}.`),
     rows.length > 0 && h("div", { class: "sample" }, sides(rows.map(([cell, { here, there }]) => [cell, there, here]), "was there", "belongs there")),
     !answer.was_right && answer.cells === undefined && h("p", { class: "soft" }, "The row is another operator's: its cells are not shown."),
     !answer.was_right && !answer.written && h("div", { class: "actions end" }, h("button", { class: "main", type: "button", onclick: write }, "Put it right")),
@@ -750,32 +750,40 @@ async function openDiff(name, query, title = name) {
 
 const build = (table) => table.replace(/__b(\d+)$/, " build $1");
 
+/** What to call the two sides: here and there. */
+function sidesOf(diff) {
+  const [here, there] = [diff.here, diff.there].map((table) => /^(.*)__b(\d+)$/.exec(table) ?? [table, table, "0"]);
+  if (here[1] !== there[1]) return ["now", "then"];
+  return Number(here[2]) > Number(there[2]) ? ["new", "old"] : ["serving", `build ${there[2]}`];
+}
+
 function drawDiff(diff) {
   const { rows } = diff;
+  const [here, there] = sidesOf(diff);
   const differing = rows.changed + rows.only_here + rows.only_there;
   const tile = (n, text, isMatter) => h("div", { class: isMatter && n > 0 ? "some" : null }, h("b", {}, count(n)), h("span", {}, text));
   const most = Math.max(1, ...Object.values(diff.fields));
-  const columns = [...diff.columns_only_here.map((column) => [column, "new"]), ...diff.columns_only_there.map((column) => [column, "old"])];
+  const columns = [...diff.columns_only_here.map((column) => [column, here]), ...diff.columns_only_there.map((column) => [column, there])];
   return [
-    h("p", { class: "soft" }, "New: ", h("b", {}, build(diff.here)), ` at position ${count(diff.here_position)}. Old: `, h("b", {}, build(diff.there)), ` at ${count(diff.there_position)}.`),
+    h("p", { class: "soft" }, h("b", {}, build(diff.here)), ` (${here}) at position ${count(diff.here_position)}, against `, h("b", {}, build(diff.there)), ` (${there}) at ${count(diff.there_position)}`),
     h("h3", {}, "Rows"),
-    h("div", { class: "counts" }, tile(rows.same, "the same"), tile(rows.changed, "changed", true), tile(rows.only_here, "only new", true),
-      tile(rows.only_there, "only old", true), rows.not_compared > 0 && tile(rows.not_compared, "changed since, not compared")),
+    h("div", { class: "counts" }, tile(rows.same, "the same"), tile(rows.changed, "changed", true), tile(rows.only_here, `only ${here}`, true),
+      tile(rows.only_there, `only ${there}`, true), rows.not_compared > 0 && tile(rows.not_compared, "changed since, not compared")),
     differing === 0 && columns.length === 0 && h("p", { class: "note" }, h("br"), "Nothing differs."),
     columns.length > 0 && [h("h3", {}, "Columns that only one has"), h("p", {}, columns.map(([column, side], at) => [at > 0 && ", ", h("code", {}, column), ` (${side})`]))],
     most > 0 && Object.keys(diff.fields).length > 0 && [h("h3", {}, "Cells that changed"),
       Object.entries(diff.fields).sort(([, a], [, b]) => b - a).map(([field, n]) =>
         h("div", { class: "field" }, h("code", {}, field), h("progress", { max: most, value: n, "aria-label": field }), h("span", {}, many(n, "row"))))],
-    drawMoney(diff),
+    drawMoney(diff, here, there),
     (diff.samples.length > 0 || diff.samples_withheld > 0) && h("h3", {}, "Some of the rows"),
-    diff.samples.map(drawSample),
+    diff.samples.map((sample) => drawSample(sample, here, there)),
     diff.samples_withheld > 0 && h("p", { class: "soft" }, `${many(diff.samples_withheld, "more row")} of other operators not shown.`),
   ].flat();
 }
 
 const FEW_SUMS = 8;
 
-function drawMoney(diff) {
+function drawMoney(diff, nameHere, nameThere) {
   const { totals } = diff;
   if (totals.length === 0 && diff.totals_withheld === 0) return null;
   const row = ({ operator_id, day, column, there, here }, css) => {
@@ -797,8 +805,8 @@ function drawMoney(diff) {
   } }, `Show all ${count(each.length)} sums`);
   return [
     h("h3", {}, "Money that differs, by operator and day, in yuan"),
-    totals.length > 0 && h("div", { class: "scroll" }, h("table", { class: "sheet" },
-      h("thead", {}, h("tr", {}, h("th", {}, "Operator"), h("th", {}, "Day"), h("th", {}, "Sum of"), h("th", { class: "num" }, "Old"), h("th", { class: "num" }, "New"), h("th", { class: "num" }, "Difference"))),
+    totals.length > 0 && h("div", { class: "scroll" }, h("table", { class: "sheet money" },
+      h("thead", {}, h("tr", {}, h("th", {}, "Operator"), h("th", {}, "Day"), h("th", {}, "Sum of"), h("th", { class: "num" }, nameThere), h("th", { class: "num" }, nameHere), h("th", { class: "num" }, "Difference"))),
       body)),
     each.length > FEW_SUMS && more,
     diff.totals_withheld > 0 && h("p", { class: "soft" }, `${many(diff.totals_withheld, "sum")} of other operators not shown.`),
@@ -817,15 +825,15 @@ function yuan(value) {
   return `${value < 0n ? "−" : ""}${count(size / 100n)}.${String(size % 100n).padStart(2, "0")}`;
 }
 
-function drawSample({ key, here, there }) {
-  const kind = here && there ? "changed" : here ? "only new" : "only old";
+function drawSample({ key, here, there }, nameHere, nameThere) {
+  const kind = here && there ? "changed" : `only ${here ? nameHere : nameThere}`;
   const cells = [...new Set([...Object.keys(there ?? {}), ...Object.keys(here ?? {})])];
   const rows = cells.map((cell) => [cell, there ? there[cell] : undefined, here ? here[cell] : undefined]);
   const isWhole = !here || !there;
   const shown = isWhole ? rows.filter(([, old, now]) => (old ?? now) !== null) : rows;
   return h("div", { class: "sample" },
     h("div", { class: "key" }, Object.entries(key).map(([column, value]) => h("span", {}, h("span", { class: "soft" }, `${column} `), h("span", { class: "mono" }, String(value)))), h("em", {}, kind)),
-    isWhole ? h("details", {}, h("summary", { class: "key" }, many(shown.length, "cell")), sides(shown, "old", "new")) : sides(shown, "old", "new"));
+    isWhole ? h("details", {}, h("summary", { class: "key" }, many(shown.length, "cell")), sides(shown, nameThere, nameHere)) : sides(shown, nameThere, nameHere));
 }
 
 function sides(rows, old, now) {

@@ -78,7 +78,7 @@ pub(crate) async fn rebuild(config: &Config, what: &Rebuild) -> anyhow::Result<A
     };
     let workshop = Workshop::open(config)?;
     let watch = Arc::new(Watch::new());
-    let finish = match (what.no_swap, what.approve) {
+    let finish = match (what.no_swap, what.approve || config.swap_approval) {
         (true, _) => Finish::Keep,
         (false, true) => Finish::Approve,
         (false, false) => Finish::Swap,
@@ -113,7 +113,7 @@ fn finished(results: &[Result<Job, RebuildError>], took: std::time::Duration) ->
                 let rows = job.diff.as_ref().map_or_else(|| "the first build".to_owned(), differing);
                 let how = match job.phase {
                     Phase::Swapped => "serves",
-                    Phase::AwaitingApproval => "waits: projection swap --approve \"…\"",
+                    Phase::AwaitingApproval => "differs, and waits to be swapped in",
                     _ => "is kept beside the one that serves",
                 };
                 let _ = writeln!(text, "{:24}  {how}; {rows}", format!("{}__b{}", job.name, job.number));
@@ -216,6 +216,9 @@ fn shown(diff: &Diff) -> String {
 
 /// Puts a rebuilt build behind its view.
 pub(crate) async fn swap(config: &Config, name: &str) -> anyhow::Result<Answer> {
+    if config.swap_approval {
+        bail!("swaps need approval here: swap in at /console/operations, or POST /v1/projections/{name}/swap with a note");
+    }
     let (workshop, one) = (Workshop::open(config)?, projection(name)?);
     let watch = Arc::new(Watch::new());
     let job = workshop.rebuilder(Options::default(), watch.watcher()).swap_in(one).await?;
