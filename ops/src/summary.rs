@@ -220,6 +220,7 @@ impl Summary<'_> {
         let faults = self.faults();
         rows.push(("audit", if faults.is_empty() { "ok".to_owned() } else { format!("{} findings", faults.len()) }));
         rows.push(("API", format!("{}, documentation at {}/docs", self.url, self.url)));
+        rows.push(("console", format!("{}/console/operations, with the operator or the admin key", self.url)));
         rows.push(("operator", self.report.operator_id.to_string()));
         let mut text = table(&rows);
         for (role, secret) in self.keys {
