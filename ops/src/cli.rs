@@ -384,6 +384,15 @@ pub(crate) enum Bench {
     },
     /// Read, decode and fold everything in the store.
     Replay,
+    /// Copy the store again and again into a new one, with new ids.
+    #[command(hide = true)]
+    Multiply {
+        /// A directory that holds no store yet.
+        to: PathBuf,
+        /// How many events it is to have.
+        #[arg(long)]
+        events: u64,
+    },
     /// Rebuild read models from a long history: the store's own, multiplied.
     Rebuild {
         /// How many events the history has.

@@ -121,7 +121,7 @@ impl Value {
     #[must_use]
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
-            Value::Text(text) => text.len() + 16,
+            Value::Text(text) => text.len() + 32,
             Value::Json(json) => json_bytes(json),
             Value::Null
             | Value::Uuid(_)
@@ -282,7 +282,7 @@ impl<T: Column> Column for Option<T> {
 /// About what a JSON value takes: maps are trees of nodes with room to spare.
 fn json_bytes(json: &serde_json::Value) -> usize {
     let inside: usize = match json {
-        serde_json::Value::String(text) => text.len() + 16,
+        serde_json::Value::String(text) => text.len() + 32,
         serde_json::Value::Array(items) => items.iter().map(json_bytes).sum(),
         serde_json::Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + 64 + json_bytes(value)).sum(),
         serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 0,

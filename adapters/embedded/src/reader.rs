@@ -1,6 +1,7 @@
 //! A connection that only reads, for threads: pages of the log, one stream, what there is. Each answer is one short read, because a
 //! read that stays open for minutes keeps the file from being tidied.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use crate::row::{COLUMNS, Fields, LastActor};
 
 /// How far one page looks for what its filter wants, so that no page takes long.
 const STRETCH: u64 = 65_536;
+/// How many positions are counted in one read.
+const COUNTED: u64 = 262_144;
 /// A page ends early when it holds this much, so that large events do not make a large page.
 const PAGE_BYTES: usize = 32 << 20;
 
@@ -100,6 +103,29 @@ impl Reader {
     /// When the file cannot be read, or a row is damaged.
     pub fn stream(&mut self, stream: &StreamId, from: Revision, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.rows.stream(&self.connection, stream, from, limit)
+    }
+
+    /// How many events of each type there are after one position up to another: only the rows' heads are read.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn count_types(&mut self, after: Position, until: Position) -> Result<BTreeMap<EventType, u64>, StoreError> {
+        let sql =
+            "SELECT types.name, count(*) FROM events JOIN types ON types.no = events.type WHERE pos > ? AND pos <= ? GROUP BY types.no";
+        let mut counts = BTreeMap::new();
+        let mut from = after.0;
+        while from < until.0 {
+            // In short reads: one that stays open for long keeps the file from being tidied.
+            let end = from.saturating_add(COUNTED).min(until.0);
+            let mut statement = self.connection.prepare_cached(sql).map_err(store_error)?;
+            let mut rows = statement.query(params![signed(from), signed(end)]).map_err(store_error)?;
+            while let Some(row) = rows.next().map_err(store_error)? {
+                let name: String = row.get(0).map_err(store_error)?;
+                *counts.entry(EventType(name.into())).or_default() += unsigned(row.get(1).map_err(store_error)?);
+            }
+            from = end;
+        }
+        Ok(counts)
     }
 
     /// The last position that was recorded at `time` or before: what was known then.

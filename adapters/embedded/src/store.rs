@@ -1,5 +1,6 @@
 //! The port's engine over one directory: appends go to the writing thread, reads to a few connections of their own.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::log::{
-    AppendError, Appended, EventStore, Expected, Filter, Head, NewEvent, Page, Position, Revision, StoreError, StoredEvent, StreamId,
-    check_append,
+    AppendError, Appended, EventStore, EventType, Expected, Filter, Head, NewEvent, Page, Position, Revision, StoreError, StoredEvent,
+    StreamId, check_append,
 };
 use tokio::sync::watch;
 
@@ -162,6 +163,10 @@ impl EventStore for EmbeddedStore {
             }
             None => self.readers.read(|reader| reader.head()).await,
         }
+    }
+
+    async fn count_types(&self, after: Position, until: Position) -> Result<BTreeMap<EventType, u64>, StoreError> {
+        self.readers.read(move |reader| reader.count_types(after, until)).await
     }
 
     async fn wait_past(&self, position: Position) -> Result<(), StoreError> {

@@ -35,6 +35,7 @@ pub(crate) async fn run(config: &Config, what: &Bench) -> anyhow::Result<Answer>
             let directory = store_path(config).to_owned();
             tokio::task::spawn_blocking(move || replay(&directory)).await?
         }
+        Bench::Multiply { to, events } => bench_rebuild::generate(config, to, *events).await,
         Bench::Rebuild { events } => bench_rebuild::run(config, *events).await,
     }
 }

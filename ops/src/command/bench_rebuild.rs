@@ -1,6 +1,7 @@
 //! `bench rebuild`: a long history with the shape of the real one, rebuilt; beside a plain projector, and beside what the database and the decoder could do.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,14 @@ const PLAIN: Duration = Duration::from_secs(10);
 /// How many rows COPY alone is measured with.
 const COPIED_ROWS: usize = 200_000;
 
+/// Makes the long history.
+pub(crate) async fn generate(config: &Config, to: &Path, events: u64) -> anyhow::Result<Answer> {
+    let meter = Meter::start("generating events", events);
+    multiply(store_path(config), to, events, |written| meter.set(written, events)).await?;
+    drop(meter);
+    Answer::new(&json!({ "events": events }), format!("{} events", grouped(events)))
+}
+
 /// What rebuilding came to.
 struct Figures {
     what: String,
@@ -43,9 +52,15 @@ pub(crate) async fn run(config: &Config, events: u64) -> anyhow::Result<Answer> 
     let Some(url) = &config.database_url else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
     // Beside the store, on the same disk; gone when this ends.
     let directory = tempfile::Builder::new().prefix("bench-rebuild-").tempdir_in(store_path(config).parent().unwrap_or(Path::new(".")))?;
-    let meter = Meter::start("generating events", events);
-    let log = multiply(store_path(config), directory.path(), events, |written| meter.set(written, events)).await?;
-    drop(meter);
+    // By a process of its own, so that what it leaves in memory is not counted as the rebuild's.
+    let generated = Command::new(std::env::current_exe()?)
+        .args(["bench", "multiply", "--events", &events.to_string()])
+        .arg(directory.path())
+        .env("CHARGELEDGER_EVENT_STORE", format!("embedded:{}", store_path(config).display()))
+        .stdout(Stdio::null())
+        .status()?;
+    anyhow::ensure!(generated.success(), "the history could not be generated");
+    let log = Arc::new(EmbeddedStore::open_read_only(directory.path())?);
     let bound = embedded::bench::replay(directory.path(), Options::default().cores)?;
     let database = format!("chargeledger_bench_{}", std::process::id());
     let read_models = Arc::new(ReadModels::new(&with_database(url.reveal(), &database), Settings::default())?);

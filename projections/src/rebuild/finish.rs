@@ -8,7 +8,6 @@ use tracing::{info, warn};
 
 use super::RebuildError;
 use super::job::{BACKOFF_MAX, BACKOFF_MIN, Finish, Rebuilder, Work};
-use super::past::census;
 use super::port::{Account, Diff, Held, Job, Phase, Wanted};
 use crate::feed::{Entry, Feed};
 use crate::fold::{Changes, Projection};
@@ -248,7 +247,7 @@ impl Rebuilder {
 
     async fn accounted(&self, work: &Work) -> Result<Account, RebuildError> {
         let position = work.build.position;
-        let logged = census(&*self.log, Position(0), position).await?;
+        let logged = self.census.until(&*self.log, position).await?;
         let handles = |name: &str| work.definition.handles.contains(&name);
         let Counted { applied, ignored: passed_over, quarantined } = work.build.counted;
         let mut differing = BTreeMap::new();
@@ -328,12 +327,12 @@ impl Rebuilder {
 
     /// What was applied since the build was accounted for is counted as well.
     async fn account_since(&self, work: &mut Work) -> Result<(), RebuildError> {
-        let known = work.job.account.as_ref().map_or((Position(0), 0), |account| (account.position, account.events));
-        if work.build.position <= known.0 {
+        let known = work.job.account.as_ref().map_or(Position(0), |account| account.position);
+        if work.build.position <= known {
             return Ok(());
         }
-        let since: u64 = census(&*self.log, known.0, work.build.position).await?.values().sum();
-        if known.1 + since == work.build.counted.total() {
+        let events: u64 = self.census.until(&*self.log, work.build.position).await?.values().sum();
+        if events == work.build.counted.total() {
             return Ok(());
         }
         let account = Box::new(self.accounted(work).await?);

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::RebuildError;
 use super::board::{Board, NOTE_EVERY};
 use super::control::Control;
-use super::past::context_to;
+use super::past::{Census, context_to};
 use super::port::{Begin, Begun, BuildStore, Job, Lease, Phase, Wanted};
 use super::replay::{Replay, Tally, Target, Trouble};
 use crate::fold::{Definition, Projection};
@@ -66,6 +66,7 @@ pub struct Rebuilder {
     pub(super) log: Arc<dyn EventStore>,
     pub(super) store: Arc<dyn BuildStore>,
     pub(super) options: Options,
+    pub(super) census: Census,
     watcher: Watcher,
 }
 
@@ -94,7 +95,7 @@ impl Rebuilder {
     /// A rebuilder of the read models in a database, from a log. `watcher` hears how far each rebuild is.
     #[must_use]
     pub fn new(log: Arc<dyn EventStore>, store: Arc<dyn BuildStore>, options: Options, watcher: Watcher) -> Rebuilder {
-        Rebuilder { log, store, options, watcher }
+        Rebuilder { log, store, options, census: Census::default(), watcher }
     }
 
     /// Rebuilds these projections: the log is read for all of them together, then each is finished by itself. One that cannot be rebuilt holds up no other.

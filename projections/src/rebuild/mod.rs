@@ -26,7 +26,7 @@ mod replay;
 
 pub use auto::keep_built;
 pub use job::{Finish, Options, Rebuilder, Watcher};
-pub use past::{census, position_at};
+pub use past::position_at;
 pub use repair::{Repaired, repair};
 
 use domain::log::StoreError;

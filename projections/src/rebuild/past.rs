@@ -9,13 +9,22 @@ use crate::context::Context;
 
 const PAGE: usize = 8_192;
 
-/// Counts the events after one position up to another, by type.
-///
-/// # Errors
-/// When the log cannot be read.
-pub async fn census(log: &dyn EventStore, after: Position, until: Position) -> Result<BTreeMap<String, u64>, StoreError> {
-    let counts = log.count_types(after, until).await?;
-    Ok(counts.into_iter().map(|(name, count)| (name.as_str().to_owned(), count)).collect())
+/// How many events of each type the log has, counted by itself: what a fold has counted is held against it. What was counted once is not counted again.
+#[derive(Debug, Default)]
+pub(super) struct Census(tokio::sync::Mutex<BTreeMap<Position, BTreeMap<String, u64>>>);
+
+impl Census {
+    /// Counts the events up to a position, by type.
+    pub(super) async fn until(&self, log: &dyn EventStore, until: Position) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut known = self.0.lock().await;
+        let nearest = known.range(..=until).next_back();
+        let (after, mut counts) = nearest.map_or_else(|| (Position(0), BTreeMap::new()), |(at, counts)| (*at, counts.clone()));
+        for (name, count) in log.count_types(after, until).await? {
+            *counts.entry(name.as_str().to_owned()).or_default() += count;
+        }
+        known.insert(until, counts.clone());
+        Ok(counts)
+    }
 }
 
 /// The last position that had been recorded at a time: what was known then.
