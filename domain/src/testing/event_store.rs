@@ -42,6 +42,7 @@ macro_rules! event_store_contract {
             a_missing_stream_reads_as_empty
             the_log_is_read_in_bounded_pages
             a_filter_moves_past_what_it_does_not_want
+            types_are_counted_as_they_are_read
             the_head_is_the_last_event
             waiting_ends_when_an_event_comes
             a_slow_subscriber_misses_nothing
@@ -362,6 +363,23 @@ pub async fn a_filter_moves_past_what_it_does_not_want<S: EventStore>(store: Arc
     }
     let end = store.read_all(head, &Filter::All, 10).await.unwrap();
     assert_eq!((end.events.len(), end.scanned_to), (0, head), "an empty page at the head is the end");
+}
+
+/// Types are counted as they are read, between any two positions.
+pub async fn types_are_counted_as_they_are_read<S: EventStore>(store: Arc<S>) {
+    let mut positions = vec![Position(0)];
+    for n in 1..=30_u128 {
+        let name = if n % 3 == 0 { "payment.succeeded" } else { "session.meter_read" };
+        positions.push(store.append(&stream(n), Expected::NoStream, vec![typed(n, name)]).await.unwrap().position);
+    }
+    let whole = whole_log(&*store, &Filter::All, 100).await;
+    for (after, until) in [(0, 30), (0, 0), (7, 7), (7, 20), (29, 30)].map(|(after, until)| (positions[after], positions[until])) {
+        let mut read = std::collections::BTreeMap::new();
+        for event in whole.iter().filter(|event| event.position > after && event.position <= until) {
+            *read.entry(event.event_type.clone()).or_insert(0_u64) += 1;
+        }
+        assert_eq!(store.count_types(after, until).await.unwrap(), read, "after {after} until {until}");
+    }
 }
 
 /// The head counts ledger events, and a writer's position is at most the head.

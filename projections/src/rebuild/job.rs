@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::log::{EventStore, Position, StoreError};
@@ -225,9 +226,11 @@ impl Rebuilder {
                 return Ok(results);
             }
         };
+        let rows = control.rows.load(Ordering::Relaxed);
         for (number, mut work) in works.into_iter().enumerate() {
+            work.job.rows = rows;
             if let Some(job) = jobs.iter().find(|job| job.name == work.job.name) {
-                (work.job.rows, work.job.passes, work.job.wanted) = (job.rows, job.passes, job.wanted);
+                (work.job.passes, work.job.wanted) = (job.passes, job.wanted);
             }
             let applied = tally.applied.get(number).cloned().unwrap_or_default();
             let quarantined = tally.quarantined.get(number).copied().unwrap_or_default();
