@@ -157,6 +157,11 @@ pub(crate) enum Projection {
     Swap {
         /// The projection.
         name: String,
+        /// Why the difference is right, for whoever asks later: an event of the ledger.
+        #[arg(long, value_name = "NOTE")]
+        approve: Option<String>,
+        #[command(flatten)]
+        through: Through,
     },
     /// Put back what served before.
     Rollback {

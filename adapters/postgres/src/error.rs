@@ -5,7 +5,13 @@ use projections::port::ReadStoreError;
 use tokio_postgres::error::SqlState;
 
 /// Codes after which the tables have to be made again.
-const MISSING: &[&SqlState] = &[&SqlState::UNDEFINED_TABLE, &SqlState::INVALID_SCHEMA_NAME, &SqlState::INVALID_CATALOG_NAME];
+const MISSING: &[&SqlState] = &[
+    &SqlState::UNDEFINED_TABLE,
+    &SqlState::INVALID_SCHEMA_NAME,
+    &SqlState::INVALID_CATALOG_NAME,
+    // A build that an older version of its fold has filled serves until a rebuild takes its place.
+    &SqlState::UNDEFINED_COLUMN,
+];
 
 /// Classes whose errors come from the values that were given: trying again will not help.
 const REFUSED: &[&str] = &["21", "22", "23", "42", "54"];

@@ -341,6 +341,9 @@ fn one_row_is_folded_again_and_put_right() {
         let back = repaired(true).await;
         assert_eq!((back.was_there, back.belongs_there, back.written), (false, true, true));
         is_as_folded(&read_models, &log).await;
+        let nobodys = "00000000-0000-0000-0000-0000000000ff";
+        let none = repair(&*log.store, &*read_models, keyed::<Sessions>(), nobodys, true).await;
+        assert!(matches!(none, Err(RebuildError::NoRow { .. })), "{none:?}");
         let none = repair(&*log.store, &*read_models, keyed::<Sessions>(), "not a key", true).await;
         assert!(matches!(none, Err(RebuildError::NoRow { .. })), "{none:?}");
     });

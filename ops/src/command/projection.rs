@@ -21,7 +21,7 @@ pub(crate) async fn run(config: &Config, what: &Projection) -> anyhow::Result<An
         }
         Projection::Rebuild(what) => rebuild::rebuild(config, what).await,
         Projection::Diff { name, against, as_of } => rebuild::diff(config, name, *against, as_of.as_deref()).await,
-        Projection::Swap { name } => rebuild::swap(config, name).await,
+        Projection::Swap { name, approve, through } => rebuild::swap(config, name, approve.as_deref(), through).await,
         Projection::Rollback { name } => rebuild::rollback(config, name).await,
         Projection::Repair { name, key, dry_run } => rebuild::repair(config, name, key, *dry_run).await,
         Projection::Drop { name, build } => rebuild::drop_build(config, name, *build).await,

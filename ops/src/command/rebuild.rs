@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{anyhow, bail};
-use domain::log::Position;
+use commands::projection::Compared;
+use domain::log::{EventStore as _, Filter, Position};
 use domain::time::Timestamp;
 use embedded::EmbeddedStore;
 use projections::fold::Projection;
@@ -16,11 +17,12 @@ use projections::rebuild::{Finish, Options, RebuildError, Rebuilder, Watcher, po
 use read_models::ReadModels;
 use serde_json::json;
 
-use crate::cli::{Budget, Rebuild};
-use crate::compose::{open_reading, read_models};
+use crate::cli::{Budget, Rebuild, Through};
+use crate::compose::{Writing, open_reading, read_models, staff};
 use crate::config::Config;
 use crate::output::{Answer, grouped, table};
 use crate::progress::Meter;
+use crate::server::Way;
 
 /// Who asks.
 const BY: &str = "command line";
@@ -215,15 +217,43 @@ fn shown(diff: &Diff) -> String {
 }
 
 /// Puts a rebuilt build behind its view.
-pub(crate) async fn swap(config: &Config, name: &str) -> anyhow::Result<Answer> {
-    if config.swap_approval {
-        bail!("swaps need approval here: swap in at /console/operations, or POST /v1/projections/{name}/swap with a note");
+pub(crate) async fn swap(config: &Config, name: &str, note: Option<&str>, through: &Through) -> anyhow::Result<Answer> {
+    let one = projection(name)?;
+    match note {
+        None if config.swap_approval => bail!("swaps need approval here: say with --approve why the difference is right"),
+        None => {}
+        Some(note) => match Way::find(config, through)? {
+            Way::Through(server) => {
+                let swapped = server.post(&format!("/v1/projections/{name}/swap"), &json!({ "note": note })).await?;
+                return Answer::new(&swapped, format!("{name} is swapped in, and the approval recorded"));
+            }
+            Way::Direct(writing) => {
+                let approved = approve(config, &writing, name, note).await;
+                writing.close().await;
+                approved?;
+            }
+        },
     }
-    let (workshop, one) = (Workshop::open(config)?, projection(name)?);
+    let workshop = Workshop::open(config)?;
     let watch = Arc::new(Watch::new());
     let job = workshop.rebuilder(Options::default(), watch.watcher()).swap_in(one).await?;
     watch.done();
     Answer::new(&job, format!("{}__b{} serves", job.name, job.number))
+}
+
+/// Writes down that somebody has looked at the difference.
+async fn approve(config: &Config, writing: &Writing, name: &str, note: &str) -> anyhow::Result<()> {
+    let Some(store) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
+    let waits = |job: &Job| job.name == name && matches!(job.phase, Phase::AwaitingApproval | Phase::Ready);
+    let Some(job) = store.jobs().await?.into_iter().find(waits) else { bail!("no rebuilt build of {name} waits to be swapped in") };
+    let Some(diff) = job.diff else { bail!("build {} of {name} has not been compared yet", job.number) };
+    // A view is everybody's; the approval stands in the books of the one that was there first.
+    let operators = writing.store.read_all(Position(0), &Filter::types(["operator.registered"]), 1).await?;
+    let Some(first) = operators.events.first() else { bail!("no operator is registered, so that nobody could agree") };
+    let (caller, ids) = staff(&writing.commands, first.metadata.operator_id);
+    let compared = Compared { build: job.number.unsigned_abs(), position: diff.here_position, rows_differing: diff.rows_differing() };
+    writing.commands.approve_swap(&caller, &ids, name, compared, note.to_owned()).await?;
+    Ok(())
 }
 
 pub(crate) async fn rollback(config: &Config, name: &str) -> anyhow::Result<Answer> {

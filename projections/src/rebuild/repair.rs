@@ -86,6 +86,9 @@ pub async fn repair(
     row.follow(log, build.position).await?;
     let there = store.load(&definition, &build, std::slice::from_ref(&key)).await?.pop();
     let belongs = row.rows.pop();
+    if there.is_none() && belongs.is_none() {
+        return Err(no_row("none is there, and no event makes one".to_owned()));
+    }
     let columns = definition.table.columns;
     let whose = columns.iter().position(|column| column.name == "operator_id");
     let whose = whose.and_then(|at| belongs.as_ref().or(there.as_ref())?.get(at).map(|cell| cell.to_json(columns[at].column_type)));
