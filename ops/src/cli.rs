@@ -398,6 +398,15 @@ pub(crate) enum Bench {
         #[arg(long)]
         events: u64,
     },
+    /// How long after its acknowledgement an event is in every read model.
+    Lag {
+        /// How many events come in a second.
+        #[arg(long, default_value_t = 2_000)]
+        events_per_s: u64,
+        /// For how long.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// Rebuild read models from a long history: the store's own, multiplied.
     Rebuild {
         /// How many events the history has.

@@ -23,25 +23,50 @@ const ID_MARK: [u8; 2] = [0xC4, 16];
 
 /// Copies `model` into a new store until it holds so many events.
 pub(crate) async fn multiply(model: &Path, into: &Path, events: u64, progress: impl Fn(u64)) -> anyhow::Result<Arc<EmbeddedStore>> {
-    let mut reader = Reader::open(model)?;
-    let has = reader.head()?.events;
-    anyhow::ensure!(has > 1_000, "the store at {} has {has} events: import something first, with ./ops/run --once", model.display());
-    let ids = copied_ids(&mut reader)?;
+    let mut history = Multiplied::of(model)?;
     let store = Arc::new(EmbeddedStore::open(into)?);
-    let mut tails: HashMap<StreamId, Revision> = HashMap::new();
-    let (mut written, mut copy) = (0, 0);
+    let mut written = 0;
     while written < events {
-        let mut after = Position(0);
-        while after.0 < has && written < events {
-            let page = reader.scan(after, &Filter::All, WINDOW)?;
-            after = page.scanned_to;
-            let left = usize::try_from(events - written).unwrap_or(usize::MAX);
-            written += append(&store, copied(page.events, copy, &ids, left), &mut tails).await?;
-            progress(written);
-        }
-        copy += 1;
+        let left = usize::try_from(events - written).unwrap_or(usize::MAX);
+        written += history.go_on(&store, left.min(WINDOW)).await?;
+        progress(written);
     }
     Ok(store)
+}
+
+/// A history without an end.
+pub(crate) struct Multiplied {
+    reader: Reader,
+    has: u64,
+    ids: HashSet<[u8; 16]>,
+    copy: u64,
+    after: Position,
+    tails: HashMap<StreamId, Revision>,
+}
+
+impl Multiplied {
+    pub(crate) fn of(model: &Path) -> anyhow::Result<Multiplied> {
+        let mut reader = Reader::open(model)?;
+        let has = reader.head()?.events;
+        anyhow::ensure!(has > 1_000, "the store at {} has {has} events: import something first, with ./ops/run --once", model.display());
+        let ids = copied_ids(&mut reader)?;
+        Ok(Multiplied { reader, has, ids, copy: 0, after: Position(0), tails: HashMap::new() })
+    }
+
+    /// Appends the next events, at most so many. Says how many.
+    pub(crate) async fn go_on(&mut self, store: &Arc<EmbeddedStore>, events_max: usize) -> anyhow::Result<u64> {
+        loop {
+            if self.after.0 >= self.has {
+                (self.copy, self.after) = (self.copy + 1, Position(0));
+            }
+            let page = self.reader.scan(self.after, &Filter::All, events_max)?;
+            self.after = page.scanned_to;
+            let events = copied(page.events, self.copy, &self.ids);
+            if !events.is_empty() {
+                return append(store, events, &mut self.tails).await;
+            }
+        }
+    }
 }
 
 /// The ids that are new in each copy.
@@ -67,9 +92,9 @@ fn renamed(id: Uuid, copy: u64) -> Uuid {
     Uuid::from_u128(id.as_u128() ^ u128::from(copy & 0xFFFF_FFFF_FFFF))
 }
 
-fn copied(events: Vec<StoredEvent>, copy: u64, ids: &HashSet<[u8; 16]>, left: usize) -> Vec<(StreamId, NewEvent)> {
+fn copied(events: Vec<StoredEvent>, copy: u64, ids: &HashSet<[u8; 16]>) -> Vec<(StreamId, NewEvent)> {
     let is_copied = |event: &StoredEvent| copy == 0 || id_of(&event.stream).is_some();
-    events.into_iter().filter(is_copied).take(left).map(|event| renew(event, copy, ids)).collect()
+    events.into_iter().filter(is_copied).map(|event| renew(event, copy, ids)).collect()
 }
 
 fn renew(event: StoredEvent, copy: u64, ids: &HashSet<[u8; 16]>) -> (StreamId, NewEvent) {

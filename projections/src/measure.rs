@@ -2,6 +2,7 @@
 //!
 //! Gauges, because they are of the build that is written on: after a swap, counts may be smaller than before.
 
+use crate::rebuild::port::{Job, Phase};
 use crate::status::{State, Status};
 
 /// A projection was started again by the watchdog.
@@ -30,4 +31,17 @@ pub(crate) fn publish(status: &Status) {
     }
     // The counter is there from the beginning, so that its first increase is seen.
     metrics::counter!("projection_restarts_total", "projection" => status.name.clone()).increment(0);
+}
+
+/// Shows how far a rebuild of this process is.
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float; no money in it")]
+pub(crate) fn rebuilding(job: &Job) {
+    let gauge = |name: &'static str, value: f64| metrics::gauge!(name, "projection" => job.name.clone()).set(value);
+    let works = !job.phase.is_over() && !matches!(job.phase, Phase::AwaitingApproval | Phase::Failed);
+    gauge("rebuild_running", f64::from(u8::from(works)));
+    gauge("rebuild_events_done", job.events_done as f64);
+    gauge("rebuild_events_total", job.events_total as f64);
+    gauge("rebuild_events_per_second", job.events_per_s as f64);
+    gauge("rebuild_rows", job.rows as f64);
+    gauge("rebuild_failed", f64::from(u8::from(job.phase == Phase::Failed)));
 }

@@ -29,6 +29,11 @@ const PLAIN: Duration = Duration::from_secs(10);
 /// How many rows COPY alone is measured with.
 const COPIED_ROWS: usize = 200_000;
 
+/// A directory beside the store, on the same disk; gone when this ends.
+pub(crate) fn beside(config: &Config) -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("bench-").tempdir_in(store_path(config).parent().unwrap_or(Path::new(".")))
+}
+
 /// Makes the long history.
 pub(crate) async fn generate(config: &Config, to: &Path, events: u64) -> anyhow::Result<Answer> {
     let meter = Meter::start("generating events", events);
@@ -50,8 +55,7 @@ struct Figures {
 
 pub(crate) async fn run(config: &Config, events: u64) -> anyhow::Result<Answer> {
     let Some(url) = &config.database_url else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
-    // Beside the store, on the same disk; gone when this ends.
-    let directory = tempfile::Builder::new().prefix("bench-rebuild-").tempdir_in(store_path(config).parent().unwrap_or(Path::new(".")))?;
+    let directory = beside(config)?;
     // By a process of its own, so that what it leaves in memory is not counted as the rebuild's.
     let generated = Command::new(std::env::current_exe()?)
         .args(["bench", "multiply", "--events", &events.to_string()])
@@ -221,7 +225,7 @@ async fn plain(log: &Arc<EmbeddedStore>, store: &Arc<ReadModels>) -> anyhow::Res
 }
 
 /// The same server, another database.
-fn with_database(url: &str, database: &str) -> String {
+pub(crate) fn with_database(url: &str, database: &str) -> String {
     let (server, options) = url.split_once('?').map_or((url, String::new()), |(server, options)| (server, format!("?{options}")));
     let after_host = server.find("://").map_or(0, |at| at + 3);
     let server = server[after_host..].find('/').map_or(server, |at| &server[..after_host + at]);

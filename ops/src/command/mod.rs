@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 mod bench;
+mod bench_lag;
 mod bench_rebuild;
 mod demo;
 mod halts;

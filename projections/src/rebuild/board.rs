@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::job::Watcher;
 use super::port::{BuildStore, Job, Phase, Wanted};
+use crate::measure;
 
 /// How often a rebuild says how far it is, and hears what people want.
 pub(super) const NOTE_EVERY: Duration = Duration::from_millis(500);
@@ -61,6 +62,7 @@ impl Board {
             for job in self.jobs() {
                 // While the database is away nobody can say what they want.
                 wanted.push(store.note(&job).await.unwrap_or(Wanted::Run));
+                measure::rebuilding(&job);
                 watcher(&job);
             }
             let first = wanted.iter().find(|wanted| **wanted != Wanted::Run);

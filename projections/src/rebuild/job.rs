@@ -17,6 +17,7 @@ use super::past::{Census, context_to};
 use super::port::{Begin, Begun, BuildStore, Job, Lease, Phase, Wanted};
 use super::replay::{Replay, Tally, Target, Trouble};
 use crate::fold::{Definition, Projection};
+use crate::measure;
 use crate::port::{Build, BuildState, Counted, ReadStoreError};
 use crate::quarantine::{Quarantined, Sorting};
 
@@ -374,7 +375,7 @@ impl Rebuilder {
         {
             warn!(projection = work.job.name, error = %left, "a cancelled build could not be dropped");
         }
-        (self.watcher)(&work.job);
+        self.tell(&work.job);
         error
     }
 
@@ -384,12 +385,17 @@ impl Rebuilder {
         self.steer(work).await
     }
 
+    fn tell(&self, job: &Job) {
+        measure::rebuilding(job);
+        (self.watcher)(job);
+    }
+
     /// Says how far it is, and does what people want.
     pub(super) async fn steer(&self, work: &mut Work) -> Result<(), RebuildError> {
         loop {
             let job = work.job.clone();
             work.job.wanted = self.patiently(None, || self.store.note(&job)).await?;
-            (self.watcher)(&work.job);
+            self.tell(&work.job);
             match work.job.wanted {
                 Wanted::Run => return Ok(()),
                 Wanted::Cancel if work.job.phase != Phase::Swapped => return Err(RebuildError::Cancelled { name: work.job.name.clone() }),
