@@ -279,12 +279,19 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
+/// A map's tree has nodes with room for eleven fields, half full at least, however few there are.
+const FIELDS_OF_A_NODE: usize = 8;
+const NODE_BYTES: usize = 640;
+
 /// About what a JSON value takes: maps are trees of nodes with room to spare.
 fn json_bytes(json: &serde_json::Value) -> usize {
     let inside: usize = match json {
         serde_json::Value::String(text) => text.len() + 32,
         serde_json::Value::Array(items) => items.iter().map(json_bytes).sum(),
-        serde_json::Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + 64 + json_bytes(value)).sum(),
+        serde_json::Value::Object(fields) => {
+            let nodes = fields.len().div_ceil(FIELDS_OF_A_NODE).max(1) * NODE_BYTES;
+            nodes + fields.iter().map(|(name, value)| name.len() + 32 + json_bytes(value)).sum::<usize>()
+        }
         serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 0,
     };
     inside + size_of::<serde_json::Value>()

@@ -17,7 +17,7 @@ use read_models::{ReadModels, Settings};
 use serde_json::json;
 
 use super::bench::{machine, memory_peak_kib, memory_peak_reset, whole};
-use super::rebuild::projection;
+use super::rebuild::{projection, tell};
 use crate::compose::store_path;
 use crate::config::Config;
 use crate::multiplied::multiply;
@@ -140,9 +140,9 @@ async fn measure(log: &Arc<EmbeddedStore>, read_models: &Arc<ReadModels>) -> any
         copies.push((name, copy_alone(read_models, name, figure.rows).await?, figure.rows));
     }
     read_models.drop_database().await?;
-    figures.push(rebuilt(log, read_models, "all", projections::all()).await?);
-    read_models.drop_database().await?;
     let plain = plain(log, read_models).await?;
+    read_models.drop_database().await?;
+    figures.push(rebuilt(log, read_models, "all", projections::all()).await?);
     Ok((figures, plain, copies))
 }
 
@@ -167,7 +167,8 @@ async fn rebuilt(
     let jobs = jobs.into_iter().collect::<Result<Vec<_>, _>>().with_context(|| format!("the rebuild of {what}"))?;
     let seconds = began.elapsed().as_secs_f64();
     let events = jobs.iter().filter_map(|job| job.account.as_ref()).map(|account| account.events).max().unwrap_or(0);
-    Ok(Figures {
+    drop(meter);
+    let figures = Figures {
         what: what.to_owned(),
         rows: jobs.iter().map(|job| job.rows).max().unwrap_or(0),
         seconds: (seconds * 10.0).round() / 10.0,
@@ -175,7 +176,10 @@ async fn rebuilt(
         events_per_s: whole(events as f64 / seconds),
         passes: jobs.iter().map(|job| job.passes).max().unwrap_or(0),
         memory_peak_kib: memory_peak_kib(),
-    })
+    };
+    // The whole takes long, and this much is known.
+    tell(&format!("{what}: {} events/s, {} passes, {} MiB", grouped(figures.events_per_s), figures.passes, figures.memory_peak_kib / 1024));
+    Ok(figures)
 }
 
 /// COPY of rows that are there, into a table without indexes, on all cores.
@@ -220,6 +224,7 @@ async fn plain(log: &Arc<EmbeddedStore>, store: &Arc<ReadModels>) -> anyhow::Res
     tokio::time::sleep(PLAIN).await;
     let done = events(runner.status().await?) - before;
     let rate = whole(done as f64 / began.elapsed().as_secs_f64());
+    tell(&format!("a plain projector: {} events/s", grouped(rate)));
     runner.stop().await;
     Ok(rate)
 }

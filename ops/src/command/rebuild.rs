@@ -401,7 +401,7 @@ impl Watch {
     }
 }
 
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     use std::io::Write as _;
     // Nobody reads standard error any more: there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "{line}");
