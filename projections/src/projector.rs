@@ -30,7 +30,7 @@ const QUIET: Duration = Duration::from_millis(100);
 const NO_BUILD: Duration = Duration::from_millis(500);
 /// While events keep coming in numbers, the next batch is gathered for this long: fewer and larger batches cost the database a fraction, and leave the machine to
 /// whoever writes the log.
-const GATHER: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_millis(150);
 /// A large batch waits for its turn no longer than this: another one that hangs must not hold everybody up.
 const TURN_WAIT: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
