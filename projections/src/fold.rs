@@ -313,7 +313,8 @@ struct Rows<P: Keyed> {
 }
 
 struct Slot<R> {
-    row: Option<R>,
+    /// Beside the map, so that a map that grows copies no rows.
+    row: Option<Box<R>>,
     /// Whether the database has a row under the key.
     stored: bool,
     changed: bool,
@@ -325,14 +326,14 @@ impl<P: Keyed> Rows<P> {
         let keys = P::keys(moment)?;
         let mut evolved = Vec::with_capacity(keys.len());
         for key in keys.into_iter().filter(|key| self.part.as_ref().is_none_or(|part| part.contains(&place(key)))) {
-            let row = self.slots.get(&key).and_then(|slot| slot.row.clone());
+            let row = self.slots.get(&key).and_then(|slot| slot.row.as_deref().cloned());
             let next = P::evolve(&key, row, moment)?;
             evolved.push((key, next));
         }
         for (key, next) in evolved {
             let slot = self.slots.entry(key).or_insert(Slot { row: None, stored: false, changed: false });
-            if slot.row != next {
-                slot.row = next;
+            if slot.row.as_deref() != next.as_ref() {
+                slot.row = next.map(Box::new);
                 slot.changed = true;
             }
         }
@@ -356,7 +357,8 @@ impl<P: Keyed> InMemory for Rows<P> {
         // A hash map's order is as good as a random sample.
         let sample = self.slots.values().take(WEIGHED).filter_map(|slot| slot.row.as_ref());
         let heap: usize = sample.map(|row| row.to_values().iter().map(Value::heap_bytes).sum::<usize>()).sum();
-        with_what_is_lost(self.slots.capacity() * inline + heap / self.slots.len().clamp(1, WEIGHED) * self.slots.len())
+        let each = size_of::<P::Row>() + heap / self.slots.len().clamp(1, WEIGHED);
+        with_what_is_lost(self.slots.capacity() * inline + each * self.slots.len())
     }
 
     fn narrow(&mut self, part: &Part) {
@@ -392,7 +394,7 @@ impl<P: Keyed> Projection for KeyedProjection<P> {
         let mut folding: Rows<P> = Rows { slots: HashMap::with_capacity(rows.len()), part: None };
         for values in rows {
             match P::Row::from_values(values) {
-                Ok(row) => folding.slots.insert(row.key(), Slot { row: Some(row), stored: true, changed: false }),
+                Ok(row) => folding.slots.insert(row.key(), Slot { row: Some(Box::new(row)), stored: true, changed: false }),
                 Err(error) => return Folded { stopped: Some(error.into()), ..Folded::default() },
             };
         }

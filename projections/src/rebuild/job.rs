@@ -56,7 +56,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Options { cores, memory_bytes: 512 << 20, db_rows_per_s_max: None, finish: Finish::Swap, stretch_events: 2_048 }
+        Options { cores, memory_bytes: 512 << 20, db_rows_per_s_max: None, finish: Finish::Swap, stretch_events: 4_096 }
     }
 }
 
