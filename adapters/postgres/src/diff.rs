@@ -12,6 +12,7 @@ use tokio_postgres::IsolationLevel;
 
 use crate::cells::cell;
 use crate::error::database;
+use crate::store::unsigned;
 
 /// How many differing rows are shown.
 const SAMPLES: i64 = 20;
@@ -256,8 +257,4 @@ impl Comparison<'_> {
 
 fn is_money(column: &ColumnShape) -> bool {
     matches!(column.column_type, ColumnType::Decimal { scale: 2, .. }) && column.name.ends_with("_yuan")
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

@@ -16,7 +16,7 @@ use crate::error::database;
 use crate::fill::CopyFiller;
 use crate::held::HeldBuild;
 use crate::schema;
-use crate::store::{BUILD_COLUMNS, bigint, drop_table, lock, new_build, read_build, register};
+use crate::store::{BUILD_COLUMNS, bigint, drop_table, forget_dropped, lock, new_build, read_build, register, unsigned};
 
 /// The class of the advisory locks of rebuilds: "rebd".
 const LEASE_LOCK: i32 = 0x7265_6264;
@@ -62,8 +62,7 @@ impl BuildStore for ReadModels {
         let transaction = client.transaction().await.map_err(|error| database(&error))?;
         lock(&*transaction).await?;
         let shape = schema::shape(definition.table);
-        let gone = "DELETE FROM build.registry WHERE name = $1 AND to_regclass(format('build.%I', name || '__b' || number)) IS NULL";
-        transaction.execute(gone, &[&begin.name]).await.map_err(|error| database(&error))?;
+        forget_dropped(&*transaction, &begin.name).await?;
         let state = if begin.is_as_of { BuildState::AsOf } else { BuildState::Filling };
         let sql = format!("SELECT {BUILD_COLUMNS}, shape FROM build.registry WHERE name = $1 AND state IN ('filling', 'as_of')");
         let rows = transaction.query(&sql, &[&begin.name]).await.map_err(|error| database(&error))?;
@@ -250,8 +249,4 @@ fn wanted(word: &str) -> Wanted {
         "cancel" => Wanted::Cancel,
         _ => Wanted::Run,
     }
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

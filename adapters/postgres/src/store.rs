@@ -150,9 +150,7 @@ impl ReadModels {
         let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
         lock(&*transaction).await?;
         let shape = schema::shape(definition.table);
-        // A build whose table somebody dropped is gone.
-        let gone = "DELETE FROM build.registry WHERE name = $1 AND to_regclass(format('build.%I', name || '__b' || number)) IS NULL";
-        transaction.execute(gone, &[&definition.name]).await.map_err(|error| self.failed(&error))?;
+        forget_dropped(&*transaction, definition.name).await?;
         let sql = format!("SELECT {BUILD_COLUMNS}, shape FROM build.registry WHERE name = $1 AND state <> 'as_of'");
         let rows = transaction.query(&sql, &[&definition.name]).await.map_err(|error| self.failed(&error))?;
         let mut builds = Vec::with_capacity(rows.len());
@@ -194,6 +192,12 @@ impl ReadModels {
 
 pub(crate) async fn lock(client: &impl GenericClient) -> Result<(), ReadStoreError> {
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&SCHEMA_LOCK]).await.map(|_| ()).map_err(|error| database(&error))
+}
+
+/// A build whose table somebody dropped is gone.
+pub(crate) async fn forget_dropped(client: &impl GenericClient, name: &str) -> Result<(), ReadStoreError> {
+    let gone = "DELETE FROM build.registry WHERE name = $1 AND to_regclass(format('build.%I', name || '__b' || number)) IS NULL";
+    client.execute(gone, &[&name]).await.map(|_| ()).map_err(|error| database(&error))
 }
 
 /// A build with nothing in it.
@@ -239,7 +243,6 @@ async fn ensure_view(client: &impl GenericClient, table: &Table, build: &Build) 
 }
 
 pub(crate) fn read_build(row: &Row) -> Result<Build, tokio_postgres::Error> {
-    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
     let state = match row.try_get::<_, String>("state")?.as_str() {
         "serving" => BuildState::Serving,
         "filling" => BuildState::Filling,
@@ -271,6 +274,11 @@ pub(crate) const fn state_word(state: BuildState) -> &'static str {
         BuildState::Retired => "retired",
         BuildState::AsOf => "as_of",
     }
+}
+
+/// A count or a position, back from `bigint`.
+pub(crate) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 /// Positions and counts stay far below 2^63.

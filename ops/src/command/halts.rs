@@ -40,7 +40,7 @@ pub(crate) async fn show(config: &Config, builds: &[Build], head: Head, name: &s
             "  build {}, version {}, {}: position {}, lag {}; applied {}, ignored {}, quarantined {}",
             build.number,
             build.version,
-            state(build.state),
+            state(build),
             grouped(build.position.0),
             grouped(lag),
             grouped(build.counted.applied),
@@ -68,8 +68,11 @@ pub(crate) async fn show(config: &Config, builds: &[Build], head: Head, name: &s
     Ok(answer)
 }
 
-const fn state(state: BuildState) -> &'static str {
-    match state {
+/// What a build is there for. One that serves although this release folds it in another way stands still until a rebuild takes its place.
+pub(crate) fn state(build: &Build) -> &'static str {
+    let is_outdated = projections::definition(&build.name).is_some_and(|definition| definition.version != build.version);
+    match build.state {
+        BuildState::Serving if is_outdated => "outdated",
         BuildState::Filling => "filling",
         BuildState::Serving => "serving",
         BuildState::Retired => "retired",

@@ -61,7 +61,7 @@ async fn list(config: &Config) -> anyhow::Result<Answer> {
     let values: Vec<Value> = builds.iter().map(one).collect::<Result<_, _>>()?;
     let line = |build: &Build| {
         let lag = head.events.saturating_sub(build.counted.total());
-        let state = if build.halt.is_some() { "halted".to_owned() } else { format!("{:?}", build.state).to_lowercase() };
+        let state = if build.halt.is_some() { "halted" } else { halts::state(build) };
         format!("{:24}  {:8}  position {:>12}  lag {:>9}", build.table_name(), state, grouped(build.position.0), grouped(lag))
     };
     let under_way = match read_models(config)? {

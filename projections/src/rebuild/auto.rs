@@ -16,7 +16,7 @@ use crate::fold::{Definition, Projection};
 use crate::port::{Build, BuildState, ReadStoreError};
 
 /// How often it looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What could not be rebuilt is left alone for a while: most often, people have to do something first.
 const LEAVE_ALONE: Duration = Duration::from_secs(300);
 
