@@ -113,7 +113,7 @@ impl Commands {
             _ if is_late || payment.refund(refund_id).is_some() => true,
             None => {
                 // The revision that was asked for is the payment's, not the wallet's.
-                let done = self.refund_wallet(caller, &ids.only_at(None), terms.user_id, amount).await?;
+                let done = self.refund_wallet(caller, &ids.only_at(None), terms.user_id, amount, Some(reason)).await?;
                 return Ok(Refunding { refund_id: None, position: done.position });
             }
             Some(session_id) => {
@@ -150,11 +150,12 @@ impl Commands {
         ids: &RequestIds,
         user_id: UserId,
         amount: Money,
+        reason: Option<String>,
     ) -> Result<Done<Wallet>, CommandError> {
         self.owned("user", &StreamId::user(user_id), caller.operator_id).await?;
         let refund_id: RefundId = ids.id("wallet refund");
         let envelope = caller.envelope(ids.command("refund wallet"), refund_id.0);
-        let request = WalletCommand::RequestRefund { user_id, refund_id, amount };
+        let request = WalletCommand::RequestRefund { user_id, refund_id, amount, reason };
         Ok(self.ledger.handle_at::<Wallet>(&StreamId::wallet(user_id), request, &envelope, ids.revision()).await?)
     }
 

@@ -165,6 +165,22 @@ pub fn refund_no(payment: PaymentId, refund: RefundId) -> String {
     format!("{}{}", payment.0.simple(), refund.0.simple())
 }
 
+/// The reason as a channel takes it: one line, no longer than its `reason` or `refund_reason` may be, an ellipsis where something is missing. The same text always
+/// comes out the same, because a number that is asked for again must be asked for with the same content.
+#[must_use]
+pub fn refund_reason(channel: Channel, reason: &str) -> String {
+    let most = match channel {
+        // The sandbox takes as little as the strictest, so that what works with it works with all.
+        Channel::Wechatpay | Channel::Sandbox => 80,
+        Channel::Alipay => 256,
+    };
+    let line: String = reason.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    if line.chars().count() <= most {
+        return line;
+    }
+    line.chars().take(most - 1).chain(['…']).collect()
+}
+
 /// The payment and the refund behind our number.
 #[must_use]
 pub fn refund_of(refund_no: &str) -> Option<(PaymentId, RefundId)> {
@@ -261,4 +277,25 @@ pub trait SubjectKeys: Send + Sync + 'static {
 #[must_use]
 pub fn transaction_number(session: domain::ids::SessionId) -> String {
     session.0.simple().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_where_its_channel_would_refuse_it() {
+        for (channel, most) in [(Channel::Wechatpay, 80), (Channel::Sandbox, 80), (Channel::Alipay, 256)] {
+            let fits = "线".repeat(most);
+            assert_eq!(refund_reason(channel, &fits), fits);
+            let cut = refund_reason(channel, &format!("{fits}!"));
+            assert_eq!((cut.chars().count(), cut.chars().last()), (most, Some('…')));
+            assert_eq!(refund_reason(channel, &cut), cut);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_one_line() {
+        assert_eq!(refund_reason(Channel::Wechatpay, " the cable\nwas broken\t"), "the cable was broken");
+    }
 }

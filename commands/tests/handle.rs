@@ -238,7 +238,7 @@ async fn commands_on_one_stream_at_once_all_count_once() {
         tokio::spawn(async move {
             let top_up = WalletCommand::TopUp { user_id: id(6), payment_id: id(n / 2), amount: "1.00".parse().unwrap() };
             loop {
-                match ledger.handle::<Wallet>(&wallet, top_up, &command(n / 2)).await {
+                match ledger.handle::<Wallet>(&wallet, top_up.clone(), &command(n / 2)).await {
                     Ok(_) => return,
                     Err(error) => assert!(error.is_retryable(), "{error}"),
                 }

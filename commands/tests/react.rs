@@ -82,6 +82,7 @@ fn settled(captured: &str, refund: &str, refund_to: Option<u128>) -> SessionEven
         refund: yuan(refund),
         refund_to: refund_to.map(id),
         receivable: yuan("0"),
+        note: None,
     }
 }
 
@@ -316,7 +317,8 @@ fn expectations() -> Vec<(Event, Vec<&'static str>)> {
         &["channel give back 5.00 as its number"],
     );
     because(
-        WalletEvent::RefundRequested { user_id, refund_id: id(71), amount: yuan("5"), parts: vec![part], balance, held }.into(),
+        WalletEvent::RefundRequested { user_id, refund_id: id(71), amount: yuan("5"), parts: vec![part], reason: None, balance, held }
+            .into(),
         &["payment refund 5.00, or wallet part kept"],
     );
     because(refunded(Purpose::TopUp).into(), &["wallet part back"]);
@@ -324,6 +326,31 @@ fn expectations() -> Vec<(Event, Vec<&'static str>)> {
     because(not_refunded(Purpose::TopUp).into(), &["wallet part kept"]);
     because(not_refunded(POSTPAID()).into(), &[]);
     all
+}
+
+#[test]
+fn what_goes_back_goes_with_the_reason_that_was_given() {
+    let reason_of = |event: Event| match &react(&recorded(event))[..] {
+        [Step { action: Action::Payment(_, PaymentCommand::RequestRefund { reason, .. }), .. }] => reason.clone(),
+        other => panic!("{other:?}"),
+    };
+    let settlement = |why: Option<&str>| {
+        let mut settled = settled("0", "26", Some(50));
+        if let SessionEvent::Settled { note, .. } = &mut settled {
+            *note = why.map(str::to_owned);
+        }
+        settled.into()
+    };
+    assert_eq!(reason_of(settlement(None)), "what the session did not use");
+    assert_eq!(reason_of(settlement(Some("the cable was broken"))), "the cable was broken");
+    let part = RefundPart { payment_id: id(50), refund_id: id(70), amount: yuan("5") };
+    let requested = |reason: Option<&str>| {
+        let (balance, held, reason) = (yuan("0"), yuan("0"), reason.map(str::to_owned));
+        let (user_id, refund_id) = (id(6), id(71));
+        WalletEvent::RefundRequested { user_id, refund_id, amount: yuan("5"), parts: vec![part], reason, balance, held }.into()
+    };
+    assert_eq!(reason_of(requested(None)), "refund of the wallet");
+    assert_eq!(reason_of(requested(Some("moved away"))), "moved away");
 }
 
 #[test]

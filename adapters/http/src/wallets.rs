@@ -21,7 +21,7 @@ use crate::idempotency::Order;
 use crate::problem::Problem;
 use crate::reading::{Listed, Look, Narrow as _, Page, Shown};
 use crate::rows::MovementRow;
-use crate::wire::{PositiveYuan, Time, Yuan};
+use crate::wire::{PositiveYuan, Reason, Time, Yuan};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(one)).routes(routes!(statement)).routes(routes!(refund))
@@ -121,6 +121,8 @@ async fn statement(
 pub struct WalletRefundBody {
     /// How much.
     amount_yuan: PositiveYuan,
+    /// Why; the payer sees it.
+    reason: Option<Reason>,
 }
 
 /// Give money back out of a wallet
@@ -138,7 +140,7 @@ async fn refund(
     api.commands.owned("user", &StreamId::user(user_id), asker.operator_id()).await?;
     let wallet = api.commands.ledger.load::<Wallet>(&StreamId::wallet(user_id)).await.map_err(CommandError::from)?;
     let ids = precondition.tie(ids, wallet.revision)?;
-    let done = api.commands.refund_wallet(&asker.caller, &ids, user_id, body.amount_yuan.0).await?;
+    let done = api.commands.refund_wallet(&asker.caller, &ids, user_id, body.amount_yuan.0, body.reason.map(|reason| reason.0)).await?;
     let answer = answer(user_id, &done.state, done.revision, done.position);
     Ok(Answer::accepted(&format!("/v1/wallets/{user_id}"), answer).revision(done.revision).position(done.position))
 }

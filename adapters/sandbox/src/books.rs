@@ -16,11 +16,16 @@ CREATE TABLE IF NOT EXISTS orders(
     transaction_no TEXT, changed_us INTEGER, reason TEXT, is_reported INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refunds(
     refund_no TEXT PRIMARY KEY, payment_no TEXT NOT NULL REFERENCES orders(payment_no), amount_fen INTEGER NOT NULL,
-    channel_refund TEXT NOT NULL, refunded_us INTEGER NOT NULL, is_reported INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    channel_refund TEXT NOT NULL, refunded_us INTEGER NOT NULL, is_reported INTEGER NOT NULL, reason TEXT) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS refunds_of_payment ON refunds(payment_no);
 CREATE INDEX IF NOT EXISTS orders_unreported ON orders(is_reported) WHERE is_reported = 0;
 CREATE INDEX IF NOT EXISTS refunds_unreported ON refunds(is_reported) WHERE is_reported = 0;
 ";
+
+/// Books from before refunds had their reason in them.
+const ADD_REFUND_REASON: &str = "ALTER TABLE refunds ADD COLUMN reason TEXT";
+/// As long as the strictest of the real channels takes it, in characters.
+const REASON_CHARS_MAX: usize = 80;
 
 pub(crate) const NAME: &str = "sandbox";
 
@@ -89,6 +94,12 @@ impl Books {
 
     fn over(connection: Connection) -> rusqlite::Result<Books> {
         connection.execute_batch(SCHEMA)?;
+        let has_reason: bool =
+            connection
+                .query_row("SELECT EXISTS (SELECT 1 FROM pragma_table_info('refunds') WHERE name = 'reason')", [], |row| row.get(0))?;
+        if !has_reason {
+            connection.execute_batch(ADD_REFUND_REASON)?;
+        }
         Ok(Books { connection: Mutex::new(connection), taken: Mutex::default() })
     }
 
@@ -151,17 +162,21 @@ impl Books {
         }
     }
 
-    /// Gives money back. The same number is the same refund; the sum never exceeds what was paid.
+    /// Gives money back. The same number is the same refund, and says the same; the sum never exceeds what was paid.
     pub(crate) fn refund(&self, order: &RefundOrder, at: Timestamp) -> Result<ChannelReport, ChannelError> {
+        if order.reason.chars().count() > REASON_CHARS_MAX || order.reason.chars().any(char::is_control) {
+            return Err(refused("the reason is too long, or more than a line"));
+        }
         let mut connection = self.lock();
         let transaction = connection.transaction().map_err(broken)?;
         let amount = fen(order.amount)?;
-        let known: Option<(i64, String)> = transaction
-            .prepare_cached("SELECT amount_fen, payment_no FROM refunds WHERE refund_no = ?1")
-            .and_then(|mut select| select.query_row([&order.refund_no], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+        let known: Option<(i64, String, Option<String>)> = transaction
+            .prepare_cached("SELECT amount_fen, payment_no, reason FROM refunds WHERE refund_no = ?1")
+            .and_then(|mut select| select.query_row([&order.refund_no], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional())
             .map_err(broken)?;
-        if let Some((known_amount, known_payment)) = known {
-            if known_amount != amount || known_payment != order.payment_no {
+        if let Some((known_amount, known_payment, known_reason)) = known {
+            let says_the_same = known_reason.is_none_or(|reason| reason == order.reason);
+            if known_amount != amount || known_payment != order.payment_no || !says_the_same {
                 return Err(refused("this refund number was used for another refund"));
             }
         } else {
@@ -178,8 +193,8 @@ impl Books {
             }
             let channel_refund = format!("{NAME}-{}", order.refund_no);
             transaction
-                .prepare_cached("INSERT INTO refunds(refund_no, payment_no, amount_fen, channel_refund, refunded_us, is_reported) VALUES (?1, ?2, ?3, ?4, ?5, 0)")
-                .and_then(|mut insert| insert.execute(params![order.refund_no, order.payment_no, amount, channel_refund, at.micros()]))
+                .prepare_cached("INSERT INTO refunds(refund_no, payment_no, amount_fen, channel_refund, refunded_us, is_reported, reason) VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)")
+                .and_then(|mut insert| insert.execute(params![order.refund_no, order.payment_no, amount, channel_refund, at.micros(), order.reason]))
                 .map_err(broken)?;
         }
         transaction.commit().map_err(broken)?;
@@ -192,6 +207,15 @@ impl Books {
 
     pub(crate) fn refund_report(&self, refund_no: &str) -> Result<Option<ChannelReport>, ChannelError> {
         find_refund(&self.lock(), refund_no)
+    }
+
+    /// What a refund was asked for with.
+    pub(crate) fn refund_reason(&self, refund_no: &str) -> Result<Option<String>, ChannelError> {
+        self.lock()
+            .prepare_cached("SELECT reason FROM refunds WHERE refund_no = ?1")
+            .and_then(|mut select| select.query_row([refund_no], |row| row.get(0)).optional())
+            .map(Option::flatten)
+            .map_err(broken)
     }
 
     /// Remembers that a report has been taken, so that it is not sent again.

@@ -103,6 +103,14 @@ impl SandboxChannel {
         self.books.statement()
     }
 
+    /// Why a refund was asked for, as the payer is told; none for an unknown one, and for those from before reasons were kept.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn refund_reason(&self, refund_no: &str) -> Result<Option<String>, ChannelError> {
+        self.books.refund_reason(refund_no)
+    }
+
     /// The reports that nobody has taken yet.
     ///
     /// # Errors

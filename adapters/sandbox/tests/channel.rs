@@ -298,3 +298,34 @@ async fn its_books_are_copied_while_they_are_written_and_nothing_is_overwritten(
     assert!(sandbox::copy::copy(&books, &copy).unwrap_err().to_string().contains("is not overwritten"));
     assert_eq!(balance(&open(&copy)), yuan("50"));
 }
+
+#[tokio::test]
+async fn a_refund_keeps_the_reason_it_was_asked_for_with() {
+    let channel = paying();
+    channel.prepare(order("1", "50")).await.unwrap();
+    channel.refund(refund("r", "1", "5")).await.unwrap();
+    assert_eq!(channel.refund_reason("r").unwrap().as_deref(), Some("rest"));
+    // The same number with another reason is another content, which real channels refuse; so is one that is too long for them.
+    is_refused(channel.refund(RefundOrder { reason: "other".to_owned(), ..refund("r", "1", "5") }).await);
+    is_refused(channel.refund(RefundOrder { reason: "线".repeat(81), ..refund("s", "1", "5") }).await);
+    is_refused(channel.refund(RefundOrder { reason: "two\nlines".to_owned(), ..refund("s", "1", "5") }).await);
+    channel.refund(RefundOrder { reason: "线".repeat(80), ..refund("s", "1", "5") }).await.unwrap();
+    assert_eq!(channel.refund_reason("unknown").unwrap(), None);
+}
+
+#[tokio::test]
+async fn books_from_before_reasons_were_kept_are_read_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sandbox.db");
+    {
+        let (channel, _reports) = SandboxChannel::open(&path, Behaviour::Silent, true).unwrap();
+        channel.prepare(order("1", "50")).await.unwrap();
+        channel.refund(refund("r", "1", "5")).await.unwrap();
+    }
+    rusqlite::Connection::open(&path).unwrap().execute_batch("ALTER TABLE refunds DROP COLUMN reason").unwrap();
+    let (channel, _reports) = SandboxChannel::open(&path, Behaviour::Silent, true).unwrap();
+    assert_eq!(channel.refund_reason("r").unwrap(), None);
+    channel.refund(refund("r", "1", "5")).await.unwrap();
+    channel.refund(refund("s", "1", "6")).await.unwrap();
+    assert_eq!((balance(&channel), channel.refund_reason("s").unwrap().as_deref()), (yuan("39"), Some("rest")));
+}

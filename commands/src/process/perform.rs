@@ -17,7 +17,7 @@ use tracing::debug;
 use super::{Action, Step};
 use crate::error::CommandError;
 use crate::handle::{Done, Envelope};
-use crate::port::{ChannelError, DeviceError, PayOrder, RefundOrder, StartOrder, StopOrder, payment_no, refund_no};
+use crate::port::{ChannelError, DeviceError, PayOrder, RefundOrder, StartOrder, StopOrder, payment_no, refund_no, refund_reason};
 use crate::{Commands, port};
 
 impl Commands {
@@ -58,7 +58,7 @@ impl Commands {
             }
             Action::Wallet(id, command) => {
                 let stream = StreamId::wallet(*id);
-                self.ledger.handle::<domain::wallet::Wallet>(&stream, *command, &envelope(&stream)).await?;
+                self.ledger.handle::<domain::wallet::Wallet>(&stream, command.clone(), &envelope(&stream)).await?;
             }
             Action::Connector(id, command) => {
                 let stream = StreamId::connector(*id);
@@ -78,7 +78,7 @@ impl Commands {
                     payment_no: payment_no(*payment_id),
                     refund_no: refund_no.clone(),
                     amount: *amount,
-                    reason: reason.clone(),
+                    reason: refund_reason(*channel, reason),
                     ordered_at: cause.occurred_at,
                 };
                 self.give_back(*payment_id, *channel, order, step.name, cause).await?;
@@ -232,7 +232,7 @@ impl Commands {
                     payment_no: payment_no(payment_id),
                     refund_no: number,
                     amount: refund.amount,
-                    reason: "refund".to_owned(),
+                    reason: refund_reason(terms.channel, &refund.reason),
                     ordered_at: cause.occurred_at,
                 };
                 self.give_back(payment_id, terms.channel, order, step, cause).await

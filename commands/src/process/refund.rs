@@ -19,7 +19,7 @@ pub fn react(recorded: &Recorded<Event>) -> Vec<Step> {
         Event::Session(SessionEvent::StopRequested { refs, reason }) => {
             vec![Step::new("stop device", Action::StopDevice { refs: *refs, reason: *reason })]
         }
-        Event::Wallet(WalletEvent::RefundRequested { user_id, parts, .. }) => parts
+        Event::Wallet(WalletEvent::RefundRequested { user_id, parts, reason, .. }) => parts
             .iter()
             .map(|part| {
                 let request = PaymentCommand::RequestRefund {
@@ -27,7 +27,7 @@ pub fn react(recorded: &Recorded<Event>) -> Vec<Step> {
                     refund_id: part.refund_id,
                     amount: part.amount,
                     refund_no: refund_no(part.payment_id, part.refund_id),
-                    reason: "refund of the wallet".to_owned(),
+                    reason: reason.clone().unwrap_or_else(|| "refund of the wallet".to_owned()),
                 };
                 let keep = WalletCommand::ReportRefundPartFailed { user_id: *user_id, refund_id: part.refund_id };
                 // A part that its payment does not give back stays the user's.

@@ -63,10 +63,11 @@ fn on_session(event: &SessionEvent, recorded: &Recorded<Event>) -> Vec<Step> {
             vec![release(refs), pay]
         }
         SessionEvent::BillCorrected { refs, .. } => vec![settle(refs)],
-        SessionEvent::Settled { refs, captured, refund: back, refund_to, .. } => {
+        SessionEvent::Settled { refs, captured, refund: back, refund_to, note, .. } => {
             let mut steps = Vec::new();
             if let Some(payment_id) = refund_to.filter(|_| back.is_positive()) {
-                steps.push(refund(recorded, payment_id, *back, "what the session did not use"));
+                let reason = note.as_deref().unwrap_or("what the session did not use");
+                steps.push(refund(recorded, payment_id, *back, reason));
             }
             if let Some(user_id) = refs.user_id.filter(|_| captured.is_negative()) {
                 let credit = WalletCommand::Credit { user_id, session_id: refs.session_id, amount: -*captured };

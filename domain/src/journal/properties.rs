@@ -117,7 +117,12 @@ impl World {
             }
             Step::Release(session) => self.move_wallet(WalletCommand::Release { user_id, session_id: id(session) }),
             Step::RefundWallet(refund, fen) => {
-                self.move_wallet(WalletCommand::RequestRefund { user_id, refund_id: id(refund), amount: Money::from_fen(fen) });
+                self.move_wallet(WalletCommand::RequestRefund {
+                    user_id,
+                    refund_id: id(refund),
+                    amount: Money::from_fen(fen),
+                    reason: None,
+                });
             }
             Step::Bill(session, energy, service) => self.bill(session, bill(Money::from_fen(energy), Money::from_fen(service))),
             Step::CorrectDown(session, fen) => self.correct_down(id(session), Money::from_fen(fen)),
@@ -206,6 +211,7 @@ impl World {
             refund: Money::ZERO,
             refund_to: None,
             receivable: Money::ZERO,
+            note: None,
         };
         self.log.push(settled.into());
     }
@@ -213,7 +219,7 @@ impl World {
     fn correct_down(&mut self, session_id: SessionId, amount: Money) {
         let Some(replaced) = self.bills.get(&session_id).cloned() else { return };
         let credit = WalletCommand::Credit { user_id: World::user(), session_id, amount };
-        if amount > replaced.total || self.wallet.decide(credit).is_err() {
+        if amount > replaced.total || self.wallet.decide(credit.clone()).is_err() {
             return;
         }
         let bill = bill(replaced.total - amount, Money::ZERO);

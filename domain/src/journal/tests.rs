@@ -114,6 +114,7 @@ fn settled(user_id: Option<UserId>, prepaid_applied: &str) -> SessionEvent {
         refund: yuan("17.90"),
         refund_to: None,
         receivable: Money::ZERO,
+        note: None,
     }
 }
 

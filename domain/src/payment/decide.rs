@@ -186,7 +186,7 @@ impl Decider for Payment {
             PaymentCommand::ReportFailed { payment_id, reason } => Ok(self.report_failed(payment_id, reason)),
             PaymentCommand::Close { payment_id } => self.close(payment_id),
             PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason } => {
-                self.request_refund(payment_id, refund_id, Refund { amount, refund_no, outcome: RefundOutcome::Pending }, reason)
+                self.request_refund(payment_id, refund_id, Refund { amount, refund_no, reason, outcome: RefundOutcome::Pending })
             }
             PaymentCommand::ReportRefundSucceeded { payment_id, refund_id, amount, channel_refund } => {
                 Ok(self.report_refund_succeeded(payment_id, refund_id, amount, channel_refund))
@@ -278,13 +278,13 @@ impl Payment {
         }
     }
 
-    fn request_refund(&self, payment_id: PaymentId, refund_id: RefundId, refund: Refund, reason: String) -> Decision {
+    fn request_refund(&self, payment_id: PaymentId, refund_id: RefundId, refund: Refund) -> Decision {
         let (terms, refunds) = match &self.stage {
             Stage::Absent => return Err(PaymentError::NotFound { payment_id }),
             Stage::Open { .. } | Stage::Failed { .. } | Stage::Closed { .. } => return Err(PaymentError::NotPaid { payment_id }),
             Stage::Received { terms, refunds, .. } => (terms, refunds),
         };
-        let Refund { amount, refund_no, outcome: _ } = refund;
+        let Refund { amount, refund_no, reason, outcome: _ } = refund;
         match refunds.get(&refund_id) {
             Some(first) if first.amount == amount => return Ok(vec![]),
             Some(first) => return Err(PaymentError::RefundIdReused { refund_id, amount: first.amount }),

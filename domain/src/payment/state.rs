@@ -56,6 +56,8 @@ pub struct Refund {
     pub amount: Money,
     /// The merchant's number at the channel.
     pub refund_no: String,
+    /// Why: asked again under the same number, the channel is told the same.
+    pub reason: String,
     /// How it stands.
     pub outcome: RefundOutcome,
 }
@@ -205,9 +207,9 @@ impl Payment {
             PaymentEvent::Disputed { reported, channel_transaction, .. } => {
                 self.disputed(Dispute::Receipt { reported: *reported, channel_transaction: channel_transaction.clone() })
             }
-            PaymentEvent::RefundRequested { refund_id, amount, refund_no, .. } => self.refunding(|refunds| {
-                let refund = Refund { amount: *amount, refund_no: refund_no.clone(), outcome: RefundOutcome::Pending };
-                refunds.insert(*refund_id, refund);
+            PaymentEvent::RefundRequested { refund_id, amount, refund_no, reason, .. } => self.refunding(|refunds| {
+                let (refund_no, reason) = (refund_no.clone(), reason.clone());
+                refunds.insert(*refund_id, Refund { amount: *amount, refund_no, reason, outcome: RefundOutcome::Pending });
             }),
             PaymentEvent::RefundSucceeded { refund_id, channel_refund, .. } => {
                 self.refund_ended(*refund_id, RefundOutcome::Succeeded { channel_refund: channel_refund.clone() })

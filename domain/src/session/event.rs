@@ -393,6 +393,8 @@ pub enum SessionEvent {
         refund_to: Option<PaymentId>,
         /// What is still to be paid.
         receivable: Money,
+        /// Why the bill that is settled here replaced another: what goes back because of it goes back with this reason. None for a session's first bill.
+        note: Option<String>,
     },
     /// A later payment paid what was left. Posted by `payment.succeeded`.
     ReceivablePaid {

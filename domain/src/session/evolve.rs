@@ -88,20 +88,22 @@ impl Session {
                     course,
                     basis,
                     bill: Box::new(bill.clone()),
+                    note: None,
                     paid: Paid { bills: 1, ..Paid::default() },
                     is_settled: false,
                 },
                 other => other,
             },
-            SessionEvent::BillCorrected { bill, .. } => match self {
+            SessionEvent::BillCorrected { bill, note, .. } => match self {
                 Session::Billed { course, basis, mut paid, .. } => {
                     paid.bills += 1;
-                    Session::Billed { course, basis, bill: Box::new(bill.clone()), paid, is_settled: false }
+                    let (bill, note) = (Box::new(bill.clone()), Some(note.clone()));
+                    Session::Billed { course, basis, bill, note, paid, is_settled: false }
                 }
                 other => other,
             },
             SessionEvent::Settled { mode, prepaid_applied, captured, refund, refund_to, .. } => match self {
-                Session::Billed { course, basis, bill, mut paid, .. } => {
+                Session::Billed { course, basis, bill, note, mut paid, .. } => {
                     paid.prepaid += *prepaid_applied;
                     paid.is_prepayment_settled = matches!(mode, PaymentMode::Prepaid { .. });
                     paid.captured += *captured;
@@ -110,14 +112,14 @@ impl Session {
                     if let Some(later) = paid.later.iter_mut().find(|later| Some(later.payment_id) == *refund_to) {
                         later.returned += *refund;
                     }
-                    Session::Billed { course, basis, bill, paid, is_settled: true }
+                    Session::Billed { course, basis, bill, note, paid, is_settled: true }
                 }
                 other => other,
             },
             SessionEvent::ReceivablePaid { payment_id, amount, .. } => match self {
-                Session::Billed { course, basis, bill, mut paid, is_settled } => {
+                Session::Billed { course, basis, bill, note, mut paid, is_settled } => {
                     paid.later.push(LaterPayment { payment_id: *payment_id, amount: *amount, returned: Money::ZERO });
-                    Session::Billed { course, basis, bill, paid, is_settled }
+                    Session::Billed { course, basis, bill, note, paid, is_settled }
                 }
                 other => other,
             },
@@ -188,7 +190,7 @@ impl Session {
             Session::Charging(course) | Session::Ended { course, .. } | Session::Finished { course, .. } => {
                 Session::Finished { course, basis }
             }
-            Session::Billed { course, bill, paid, is_settled, .. } => Session::Billed { course, basis, bill, paid, is_settled },
+            Session::Billed { course, bill, note, paid, is_settled, .. } => Session::Billed { course, basis, bill, note, paid, is_settled },
             other => other,
         }
     }

@@ -13,13 +13,13 @@ impl Session {
             return Err(SessionError::AmountNotPositive { amount: captured });
         }
         match self {
-            Session::Billed { course, bill, paid, is_settled, .. } => {
+            Session::Billed { course, bill, note, paid, is_settled, .. } => {
                 let newly = (captured - paid.captured_ever).max(Money::ZERO);
                 // A capture that is heard of after the settlement counts all the same.
                 if *is_settled && newly.is_zero() {
                     return Ok(vec![]);
                 }
-                Ok(settlements(course, bill, paid, newly))
+                Ok(settlements(course, bill, note.as_deref(), paid, newly))
             }
             Session::Absent => Err(SessionError::Unknown),
             Session::Requested(_)
@@ -76,7 +76,7 @@ impl Course {
 /// What is there is applied to what is open: the prepayment as a whole, once, so that its rest goes back; and what the wallet gave since the last time. A
 /// higher price after a correction stays receivable. What is paid above the bill, after a lower price or because a payment came twice, goes back to where
 /// it came from, the latest payment first, each in a settlement of its own.
-fn settlements(course: &Course, bill: &Bill, paid: &Paid, captured: Money) -> Vec<SessionEvent> {
+fn settlements(course: &Course, bill: &Bill, note: Option<&str>, paid: &Paid, captured: Money) -> Vec<SessionEvent> {
     let terms = &course.terms;
     let due = bill.total;
     let settled = |prepaid_applied, captured, refund: Money, refund_to, receivable| SessionEvent::Settled {
@@ -88,6 +88,7 @@ fn settlements(course: &Course, bill: &Bill, paid: &Paid, captured: Money) -> Ve
         refund,
         refund_to: refund.is_positive().then_some(refund_to).flatten(),
         receivable,
+        note: note.map(str::to_owned),
     };
     let open = due - paid.total();
     let (prepayment, amount) = course.prepayment().unzip();

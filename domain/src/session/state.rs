@@ -54,6 +54,8 @@ pub enum Session {
         basis: Basis,
         /// The bill that holds now.
         bill: Box<Bill>,
+        /// Why it replaced another; none for the first.
+        note: Option<String>,
         /// How far the bill has been paid.
         paid: Paid,
         /// Whether what was there has been applied to the bill that holds now.

@@ -7,7 +7,7 @@ use crate::ids::{PaymentId, RefundId, SessionId, UserId};
 use crate::units::Money;
 
 /// What somebody asks of a wallet, or what became of its money elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WalletCommand {
     /// A payment for it succeeded.
     TopUp {
@@ -61,6 +61,8 @@ pub enum WalletCommand {
         refund_id: RefundId,
         /// How much.
         amount: Money,
+        /// Why, when somebody said so.
+        reason: Option<String>,
     },
     /// A part has arrived at its payment.
     ReportRefundPartSucceeded {
@@ -201,7 +203,7 @@ impl Wallet {
             WalletCommand::Capture { user_id, session_id, due } => self.capture(user_id, session_id, due),
             WalletCommand::Release { user_id, session_id } => Ok(self.release(user_id, session_id)),
             WalletCommand::Credit { user_id, session_id, amount } => self.credit(user_id, session_id, amount),
-            WalletCommand::RequestRefund { user_id, refund_id, amount } => self.request_refund(user_id, refund_id, amount),
+            WalletCommand::RequestRefund { user_id, refund_id, amount, reason } => self.request_refund(user_id, refund_id, amount, reason),
             WalletCommand::ReportRefundPartSucceeded { user_id, refund_id } => Ok(self.part_succeeded(user_id, refund_id)),
             WalletCommand::ReportRefundPartFailed { user_id, refund_id } => Ok(self.part_failed(user_id, refund_id)),
         }
@@ -271,7 +273,7 @@ impl Wallet {
         Ok(vec![WalletEvent::Credited { user_id, session_id, amount, balance, held }])
     }
 
-    fn request_refund(&self, user_id: UserId, refund_id: RefundId, amount: Money) -> Decision {
+    fn request_refund(&self, user_id: UserId, refund_id: RefundId, amount: Money, reason: Option<String>) -> Decision {
         match self.refunds.iter().find(|(id, _)| *id == refund_id) {
             Some((_, first)) if *first == amount => return Ok(vec![]),
             Some((_, first)) => return Err(WalletError::RefundIdReused { refund_id, amount: *first }),
@@ -285,7 +287,7 @@ impl Wallet {
         }
         let parts = self.sources.parts(refund_id, amount);
         let (balance, held) = (self.balance() - amount, self.held());
-        Ok(vec![WalletEvent::RefundRequested { user_id, refund_id, amount, parts, balance, held }])
+        Ok(vec![WalletEvent::RefundRequested { user_id, refund_id, amount, parts, reason, balance, held }])
     }
 
     /// A part that is not on its way has been reported before, or was no part of this wallet's refunds: the payment's stream says so.

@@ -99,6 +99,8 @@ pub enum WalletEvent {
         amount: Money,
         /// To which payments.
         parts: Vec<RefundPart>,
+        /// Why, when somebody said so.
+        reason: Option<String>,
         /// The balance after it.
         balance: Money,
         /// The held sum after it.

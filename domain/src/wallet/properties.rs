@@ -25,7 +25,7 @@ fn commands() -> impl Strategy<Value = Vec<WalletCommand>> {
         3 => (session(), amount()).prop_map(move |(session_id, due)| WalletCommand::Capture { user_id, session_id, due }),
         1 => session().prop_map(move |session_id| WalletCommand::Release { user_id, session_id }),
         1 => (session(), amount()).prop_map(move |(session_id, amount)| WalletCommand::Credit { user_id, session_id, amount }),
-        2 => (0_u128..8, amount()).prop_map(move |(refund, amount)| WalletCommand::RequestRefund { user_id, refund_id: id(refund), amount }),
+        2 => (0_u128..8, amount()).prop_map(move |(refund, amount)| WalletCommand::RequestRefund { user_id, refund_id: id(refund), amount, reason: None }),
         2 => part().prop_map(move |refund_id| WalletCommand::ReportRefundPartSucceeded { user_id, refund_id }),
         2 => part().prop_map(move |refund_id| WalletCommand::ReportRefundPartFailed { user_id, refund_id }),
     ];
@@ -99,7 +99,7 @@ fn a_long_lived_wallet_stays_small() {
             WalletCommand::TopUp { user_id, payment_id: id(number), amount: Money::from_fen(3_000) },
             WalletCommand::Hold { user_id, session_id, amount: Money::from_fen(2_000) },
             WalletCommand::Capture { user_id, session_id, due: Money::from_fen(2_000) },
-            WalletCommand::RequestRefund { user_id, refund_id: id(number), amount: Money::from_fen(1_000) },
+            WalletCommand::RequestRefund { user_id, refund_id: id(number), amount: Money::from_fen(1_000), reason: None },
         ];
         for command in commands {
             wallet = wallet.decide(command).unwrap().iter().fold(wallet, Wallet::evolve);
@@ -119,7 +119,7 @@ fn a_long_lived_wallet_stays_small() {
     let refundable = Money::from_fen(i64::try_from(REMEMBERED_MAX).unwrap() * 2_000);
     assert_eq!((wallet.available(), wallet.refundable()), (Money::from_fen(200_000), refundable));
     let amount = refundable + Money::from_fen(1);
-    let refused = wallet.decide(WalletCommand::RequestRefund { user_id, refund_id: id(9_999), amount });
+    let refused = wallet.decide(WalletCommand::RequestRefund { user_id, refund_id: id(9_999), amount, reason: None });
     assert_eq!(refused, Err(WalletError::NotRefundable { amount, refundable }));
     // It is spent before the rest.
     let due = Money::from_fen(200_000) - refundable;

@@ -59,12 +59,18 @@ fn credited(number: u128, amount: &str, balance: &str, held: &str) -> WalletEven
     WalletEvent::Credited { user_id: user(), session_id: session(number), amount: yuan(amount), balance: yuan(balance), held: yuan(held) }
 }
 
+/// What somebody wrote is kept as it is.
+fn reason() -> Option<String> {
+    Some("moved away".to_owned())
+}
+
 fn refund_requested(number: u128, amount: &str, parts: Vec<RefundPart>, balance: &str, held: &str) -> WalletEvent {
     WalletEvent::RefundRequested {
         user_id: user(),
         refund_id: refund(number),
         amount: yuan(amount),
         parts,
+        reason: reason(),
         balance: yuan(balance),
         held: yuan(held),
     }
@@ -101,7 +107,7 @@ fn credit(number: u128, amount: &str) -> WalletCommand {
 }
 
 fn request_refund(number: u128, amount: &str) -> WalletCommand {
-    WalletCommand::RequestRefund { user_id: user(), refund_id: refund(number), amount: yuan(amount) }
+    WalletCommand::RequestRefund { user_id: user(), refund_id: refund(number), amount: yuan(amount), reason: reason() }
 }
 
 fn report_succeeded(part: RefundPart) -> WalletCommand {

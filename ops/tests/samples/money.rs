@@ -85,7 +85,7 @@ fn wallets() -> Vec<WalletEvent> {
         WalletEvent::Released { user_id, session_id, amount, balance, held },
         WalletEvent::Captured { user_id, session_id, due: of("22.90"), amount, balance, held },
         WalletEvent::Credited { user_id, session_id, amount, balance, held },
-        WalletEvent::RefundRequested { user_id, refund_id, amount, parts, balance, held },
+        WalletEvent::RefundRequested { user_id, refund_id, amount, parts, reason: Some("moved away".to_owned()), balance, held },
         WalletEvent::RefundPartSucceeded { user_id, payment_id, refund_id, amount, balance, held },
         WalletEvent::RefundPartFailed { user_id, payment_id, refund_id, amount, balance, held },
     ]

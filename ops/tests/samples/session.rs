@@ -125,6 +125,7 @@ fn paid() -> Vec<SessionEvent> {
             refund: of("27.10"),
             refund_to: Some(who::payment()),
             receivable: of("0.00"),
+            note: Some("wrong tariff".to_owned()),
         },
         SessionEvent::ReceivablePaid { refs, payment_id: who::payment(), amount: of("10.00"), excess: of("0.10"), receivable: of("0.00") },
     ]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use commands::port::refund_reason;
 use commands::session::StartPayment;
 use domain::audit::Audit;
 use domain::connector::{Connector, ConnectorEvent};
@@ -276,8 +277,21 @@ pub(crate) async fn are_in_order(world: &World) -> Books {
     let books = Books::of(&log);
     assert_eq!(books.findings(&log, world.channel.statement().unwrap().balance()), Vec::<String>::new());
     assert_eq!(books.unfinished(), Vec::<String>::new());
+    assert_eq!(told_otherwise(world, &log), Vec::<String>::new());
     assert_eq!(*world.devices.late.lock().unwrap(), [], "orders that came after their time");
     books
+}
+
+/// Refunds that the channel was asked for with another reason than the ledger has.
+fn told_otherwise(world: &World, log: &[Recorded<Event>]) -> Vec<String> {
+    let told = |recorded: &Recorded<Event>| match &recorded.event {
+        Event::Payment(PaymentEvent::RefundRequested { refund_no, channel, reason, .. }) => {
+            let told = world.channel.refund_reason(refund_no).unwrap()?;
+            (told != refund_reason(*channel, reason)).then(|| format!("refund {refund_no} says {told}, not {reason}"))
+        }
+        _ => None,
+    };
+    log.iter().filter_map(told).collect()
 }
 
 /// A good log in which everything happens, and what its channel holds.
@@ -297,7 +311,7 @@ async fn good() -> (Vec<Recorded<Event>>, Money) {
         world.report(session, unplugged).await;
         world.settle_down().await;
     }
-    world.edge.refund_wallet(&world.caller(), &world.request(), user(1), yuan("9")).await.unwrap();
+    world.edge.refund_wallet(&world.caller(), &world.request(), user(1), yuan("9"), None).await.unwrap();
     world.settle_down().await;
     are_in_order(&world).await;
     (world.log().await, world.channel.statement().unwrap().balance())

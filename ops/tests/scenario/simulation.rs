@@ -322,7 +322,7 @@ impl Simulation {
     async fn refund_wallet(&mut self) {
         let who = u128::from(self.dice(u32::try_from(USERS).unwrap()));
         let (ids, amount) = (self.world.request(), self.fen(4_000));
-        self.ask(async |edge, world| edge.refund_wallet(&world.caller(), &ids, user(who), amount).await).await;
+        self.ask(async |edge, world| edge.refund_wallet(&world.caller(), &ids, user(who), amount, None).await).await;
     }
 
     async fn connector_reports(&mut self) {

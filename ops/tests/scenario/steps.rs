@@ -156,7 +156,7 @@ async fn play(trouble: Trouble, seed: u64) -> String {
     let (caller, ids) = (crank.world.caller(), crank.world.request());
     crank.world.edge.refund_payment(&caller, &ids, payment.unwrap(), yuan("3"), "complaint".into()).await.unwrap();
     crank.turn().await;
-    crank.world.edge.refund_wallet(&crank.world.caller(), &ids, user(0), yuan("25")).await.unwrap();
+    crank.world.edge.refund_wallet(&crank.world.caller(), &ids, user(0), yuan("25"), None).await.unwrap();
     crank.turn().await;
     // Closed by hand, and then its record says less: the wallet gets the difference back.
     let (by_hand, _) = crank.start(2, 1, StartPayment::Wallet { hold: yuan("15") }).await;

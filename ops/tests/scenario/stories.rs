@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commands::payment::PayFor;
-use commands::port::{ChannelReport, payment_no};
+use commands::port::{ChannelReport, payment_no, refund_no};
+use commands::process::{Action, Step};
 use commands::session::{StartPayment, StartSession};
 use commands::{CommandError, Commands};
 use domain::connector::Connector;
 use domain::event::Event;
 use domain::ids::{PaymentId, SessionId};
 use domain::log::{Recorded, StreamId};
-use domain::payment::{Channel, Payment, PaymentStatus};
+use domain::payment::{Channel, Payment, PaymentCommand, PaymentEvent, PaymentStatus};
 use domain::session::{DeviceFact, RefusalReason, Session, SessionError, SessionEvent, StopReason};
 use sandbox::{Behaviour, DeviceMood, SimulatedGateway};
 
@@ -77,7 +78,7 @@ async fn a_wallet_pays_a_session_and_keeps_the_rest() {
     world.settle_down().await;
     assert_eq!(paid(&world.session(session).await), "24.00");
     assert_eq!(world.wallet(user(0)).await.available(), yuan("76"));
-    world.edge.refund_wallet(&world.caller(), &world.request(), user(0), yuan("70")).await.unwrap();
+    world.edge.refund_wallet(&world.caller(), &world.request(), user(0), yuan("70"), None).await.unwrap();
     world.settle_down().await;
     assert_eq!(world.wallet(user(0)).await.balance(), yuan("6"));
     are_in_order(&world).await;
@@ -199,6 +200,60 @@ async fn a_top_up_that_came_too_late_goes_back_to_its_payment_and_not_out_of_the
     assert_eq!(world.wallet(user(0)).await.balance(), yuan("30"));
     assert_eq!(world.payment(payment).await.refundable(), yuan("0"));
     assert_eq!(world.payment(other).await.refundable(), yuan("30"));
+}
+
+/// What the channel was told of each refund, in the order in which the ledger asked for them.
+async fn told(world: &World) -> Vec<String> {
+    let log = world.log().await;
+    let numbers = log.iter().filter_map(|recorded| match &recorded.event {
+        Event::Payment(PaymentEvent::RefundRequested { refund_no, .. }) => Some(refund_no.clone()),
+        _ => None,
+    });
+    numbers.filter_map(|number| world.channel.refund_reason(&number).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_staff_wrote_is_what_the_channel_is_told() {
+    let world = calm().await;
+    let requested = world.start(connector(2), user(0), prepaid("50")).await.unwrap();
+    world.settle_down().await;
+    world.charge(requested.session_id, "20", 60).await;
+    world.settle_down().await;
+    let caller = world.caller();
+    let refund = |payment, why: String| {
+        let (ids, caller, edge) = (world.request(), &caller, &world.edge);
+        async move { edge.refund_payment(caller, &ids, payment, yuan("4"), why).await.unwrap() }
+    };
+    refund(requested.payment_id.unwrap(), "the cable was broken".to_owned()).await;
+    world.settle_down().await;
+    let top_up = world.top_up(user(1), "60").await;
+    world.settle_down().await;
+    refund(top_up, "枪".repeat(100)).await;
+    world.settle_down().await;
+    world.edge.refund_wallet(&caller, &world.request(), user(1), yuan("3"), Some("moved away".to_owned())).await.unwrap();
+    world.settle_down().await;
+    world.edge.refund_wallet(&caller, &world.request(), user(1), yuan("2"), None).await.unwrap();
+    world.settle_down().await;
+    let cut = format!("{}…", "枪".repeat(79));
+    assert_eq!(told(&world).await, ["what the session did not use", "the cable was broken", &cut, "moved away", "refund of the wallet"]);
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_never_heard_of_a_refund_is_told_why_when_it_is_asked() {
+    let mut world = calm().await;
+    let payment_id = world.top_up(user(0), "50").await;
+    world.stop_managers().await;
+    let (refund_id, reason) = (domain::testing::id(70), "paid twice".to_owned());
+    let refund_no = refund_no(payment_id, refund_id);
+    let request = PaymentCommand::RequestRefund { payment_id, refund_id, amount: yuan("50"), refund_no, reason };
+    let envelope = world.caller().envelope(world.message(), payment_id.0);
+    world.edge.ledger.handle::<Payment>(&StreamId::payment(payment_id), request, &envelope).await.unwrap();
+    assert_eq!(told(&world).await, Vec::<String>::new());
+    let cause = world.log().await.pop().unwrap().metadata;
+    let ask = Step::new("ask after refund", Action::AskAfterRefund { payment_id, refund_id });
+    world.edge.perform(&ask, &cause).await.unwrap();
+    assert_eq!(told(&world).await, ["paid twice"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -359,7 +414,7 @@ async fn another_operators_things_look_as_if_they_were_not_there() {
     assert!(not_found(world.edge.stop_session(&stranger, &world.request(), session, StopReason::User).await.unwrap_err()));
     let start = StartSession { connector_id: connector(3), user_id: user(0), payment: prepaid("50") };
     assert!(not_found(world.edge.start_session(&stranger, &world.request(), start).await.unwrap_err()));
-    assert!(not_found(world.edge.refund_wallet(&stranger, &world.request(), user(0), yuan("1")).await.unwrap_err()));
+    assert!(not_found(world.edge.refund_wallet(&stranger, &world.request(), user(0), yuan("1"), None).await.unwrap_err()));
     let fact = DeviceFact::Started { meter: reading("0", world.now()) };
     assert!(not_found(world.edge.device_fact(&stranger, world.message(), connector(2), session, fact.clone()).await.unwrap_err()));
     // And a device speaks of its own connector only.

@@ -1,6 +1,10 @@
 //! Payments, refunds and what the sandbox channel reports.
 
+use domain::event::Event;
+use domain::ids::UserId;
 use domain::key::Role;
+use domain::log::{Revision, StreamId};
+use domain::wallet::WalletEvent;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -47,6 +51,28 @@ async fn a_refund_is_never_more_than_there_is() {
     }
     answered.is(202);
     world.post(Role::Finance, &path, refund("20")).await.is_problem(409, "insufficient-funds");
+}
+
+#[tokio::test]
+async fn why_money_leaves_a_wallet_is_kept_as_it_was_written() {
+    let world = World::new().await;
+    let payment = topped_up(&world, "30").await;
+    world.pay(payment["payment_id"].as_str().unwrap(), "30").await.is(200);
+    let wallet = format!("/v1/wallets/{}", world.user);
+    world.until(Role::Finance, &wallet, |answered| answered.json()["refundable_yuan"] == "30.00").await;
+    let path = format!("{wallet}/refunds");
+    world.post(Role::Finance, &path, json!({"amount_yuan": "1", "reason": " "})).await.is_problem(422, "invalid-body");
+    world.post(Role::Finance, &path, json!({"amount_yuan": "20", "reason": "moved away"})).await.is(202);
+    let stream = StreamId::wallet(UserId(world.user));
+    let events = world.commands.ledger.store().read_stream(&stream, Revision(0), 10).await.unwrap();
+    let reasons: Vec<Option<String>> = events
+        .into_iter()
+        .filter_map(|stored| match stored.decode().unwrap().event {
+            Event::Wallet(WalletEvent::RefundRequested { reason, .. }) => Some(reason),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons, [Some("moved away".to_owned())]);
 }
 
 #[tokio::test]

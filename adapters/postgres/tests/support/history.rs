@@ -365,7 +365,7 @@ impl History {
             1 => WalletCommand::Capture { user_id, session_id, due: amount },
             2 => WalletCommand::Release { user_id, session_id },
             3 => WalletCommand::Credit { user_id, session_id, amount },
-            4 => WalletCommand::RequestRefund { user_id, refund_id, amount },
+            4 => WalletCommand::RequestRefund { user_id, refund_id, amount, reason: None },
             5 => WalletCommand::ReportRefundPartSucceeded { user_id, refund_id },
             _ => WalletCommand::ReportRefundPartFailed { user_id, refund_id },
         };

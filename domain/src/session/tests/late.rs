@@ -57,6 +57,7 @@ fn a_record_after_the_time_out_is_late_and_billed_without_the_money_that_went_ba
             refund: Money::ZERO,
             refund_to: None,
             receivable: money("20.00"),
+            note: None,
         }]);
     }
 }
@@ -132,6 +133,7 @@ fn a_record_for_a_session_that_nobody_heard_of_is_billed_to_be_paid_later() {
         refund: Money::ZERO,
         refund_to: None,
         receivable: money("20.00"),
+        note: None,
     })]);
 }
 

@@ -35,7 +35,20 @@ fn settled(mode: PaymentMode, due: &str, settles: &Settles) -> SessionEvent {
         refund: settles.refund.map_or(Money::ZERO, |(_, refund)| money(refund)),
         refund_to: settles.refund.map(|(payment, _)| payment),
         receivable: amount(settles.receivable),
+        note: None,
     }
+}
+
+/// The same, of a bill that replaced another one because of a late record.
+fn resettled(mode: PaymentMode, due: &str, settles: &Settles) -> SessionEvent {
+    because("the device's record came after the bill", settled(mode, due, settles))
+}
+
+fn because(why: &str, mut settled: SessionEvent) -> SessionEvent {
+    if let SessionEvent::Settled { note, .. } = &mut settled {
+        *note = Some(why.to_owned());
+    }
+    settled
 }
 
 fn pay(payment: u128, amount: &str) -> SessionCommand {
@@ -178,13 +191,13 @@ fn a_higher_price_after_a_correction_is_receivable() {
         let more = Settles { receivable: "15.00", ..Settles::default() };
         given::<Session>(corrected_from(mode, ["30", "45"], vec![settlement.clone()]))
             .when(settle(if mode == wallet() { "30" } else { "0" }))
-            .then([settled(mode, "45.00", &more)]);
-        let then_settled = with(corrected_from(mode, ["30", "45"], vec![settlement]), [settled(mode, "45.00", &more)]);
+            .then([resettled(mode, "45.00", &more)]);
+        let then_settled = with(corrected_from(mode, ["30", "45"], vec![settlement]), [resettled(mode, "45.00", &more)]);
         given::<Session>(then_settled.clone()).when(settle("0")).then_nothing();
         given::<Session>(then_settled).when(pay(80, "15")).then([paid(80, "15.00", "0.00", "0.00")]);
     }
     let paid_once = vec![owed("30.00"), paid(80, "30.00", "0.00", "0.00")];
-    given::<Session>(corrected_from(PaymentMode::Postpaid, ["30", "45"], paid_once)).when(settle("0")).then([settled(
+    given::<Session>(corrected_from(PaymentMode::Postpaid, ["30", "45"], paid_once)).when(settle("0")).then([resettled(
         PaymentMode::Postpaid,
         "45.00",
         &Settles { receivable: "15.00", ..Settles::default() },
@@ -193,27 +206,27 @@ fn a_higher_price_after_a_correction_is_receivable() {
 
 #[test]
 fn a_lower_price_after_a_correction_goes_back_to_where_the_money_came_from() {
-    given::<Session>(corrected_from(prepaid(), ["30", "20"], vec![prepaid_30()])).when(settle("0")).then([settled(
+    given::<Session>(corrected_from(prepaid(), ["30", "20"], vec![prepaid_30()])).when(settle("0")).then([resettled(
         prepaid(),
         "20.00",
         &Settles { prepaid: "-10.00", refund: Some((prepayment(), "10.00")), ..Settles::default() },
     )]);
-    given::<Session>(corrected_from(wallet(), ["30", "20"], vec![captured_30()])).when(settle("30")).then([settled(
+    given::<Session>(corrected_from(wallet(), ["30", "20"], vec![captured_30()])).when(settle("30")).then([resettled(
         wallet(),
         "20.00",
         &Settles { captured: "-10.00", ..Settles::default() },
     )]);
     let in_parts = vec![owed("30.00"), paid(80, "22.00", "0.00", "8.00"), paid(81, "8.00", "0.00", "0.00")];
     given::<Session>(corrected_from(PaymentMode::Postpaid, ["30", "20"], in_parts)).when(settle("0")).then([
-        settled(PaymentMode::Postpaid, "20.00", &Settles { refund: Some((id(81), "8.00")), ..Settles::default() }),
-        settled(PaymentMode::Postpaid, "20.00", &Settles { refund: Some((id(80), "2.00")), ..Settles::default() }),
+        resettled(PaymentMode::Postpaid, "20.00", &Settles { refund: Some((id(81), "8.00")), ..Settles::default() }),
+        resettled(PaymentMode::Postpaid, "20.00", &Settles { refund: Some((id(80), "2.00")), ..Settles::default() }),
     ]);
 }
 
 #[test]
 fn a_lower_price_is_taken_from_what_is_still_owed_first() {
     let part = vec![owed("30.00"), paid(80, "12.00", "0.00", "18.00")];
-    given::<Session>(corrected_from(PaymentMode::Postpaid, ["30", "20"], part)).when(settle("0")).then([settled(
+    given::<Session>(corrected_from(PaymentMode::Postpaid, ["30", "20"], part)).when(settle("0")).then([resettled(
         PaymentMode::Postpaid,
         "20.00",
         &Settles { receivable: "8.00", ..Settles::default() },
@@ -225,8 +238,8 @@ fn later_payments_go_back_before_the_prepayment() {
     let settles = Settles { prepaid: "50.00", receivable: "12.00", ..Settles::default() };
     let paid_up = vec![settled(prepaid(), "62.00", &settles), paid(80, "12.00", "0.00", "0.00")];
     given::<Session>(corrected_from(prepaid(), ["62", "40"], paid_up)).when(settle("0")).then([
-        settled(prepaid(), "40.00", &Settles { refund: Some((id(80), "12.00")), ..Settles::default() }),
-        settled(prepaid(), "40.00", &Settles { prepaid: "-10.00", refund: Some((prepayment(), "10.00")), ..Settles::default() }),
+        resettled(prepaid(), "40.00", &Settles { refund: Some((id(80), "12.00")), ..Settles::default() }),
+        resettled(prepaid(), "40.00", &Settles { prepaid: "-10.00", refund: Some((prepayment(), "10.00")), ..Settles::default() }),
     ]);
 }
 
@@ -236,7 +249,7 @@ fn no_payment_gives_back_more_than_it_brought() {
     let mode = PaymentMode::Postpaid;
     let bills = [bill("", "10:30", "30"), bill("-2", "10:30", "20"), bill("-3", "10:30", "28"), bill("-4", "10:30", "5")];
     let step = |n: usize| corrected(mode, bills[n - 1].clone(), bills[n].clone());
-    let back = |due, payment: u128, refund| settled(mode, due, &Settles { refund: Some((id(payment), refund)), ..Settles::default() });
+    let back = |due, payment: u128, refund| resettled(mode, due, &Settles { refund: Some((id(payment), refund)), ..Settles::default() });
     let history = with(
         done(mode, "30"),
         [
@@ -245,7 +258,7 @@ fn no_payment_gives_back_more_than_it_brought() {
             step(1),
             back("20.00", 80, "10.00"),
             step(2),
-            settled(mode, "28.00", &Settles { receivable: "8.00", ..Settles::default() }),
+            resettled(mode, "28.00", &Settles { receivable: "8.00", ..Settles::default() }),
             paid(81, "8.00", "0.00", "0.00"),
             step(3),
         ],
@@ -256,11 +269,11 @@ fn no_payment_gives_back_more_than_it_brought() {
 #[test]
 fn a_correction_before_the_settlement_is_settled_as_a_whole() {
     let settles = Settles { prepaid: "20.00", refund: Some((prepayment(), "30.00")), ..Settles::default() };
-    given::<Session>(corrected_from(prepaid(), ["30", "20"], vec![])).when(settle("0")).then([settled(prepaid(), "20.00", &settles)]);
+    given::<Session>(corrected_from(prepaid(), ["30", "20"], vec![])).when(settle("0")).then([resettled(prepaid(), "20.00", &settles)]);
     // The wallet was captured for the first bill.
     given::<Session>(corrected_from(wallet(), ["30", "20"], vec![])).when(settle("30")).then([
-        settled(wallet(), "20.00", &Settles { captured: "30.00", ..Settles::default() }),
-        settled(wallet(), "20.00", &Settles { captured: "-10.00", ..Settles::default() }),
+        resettled(wallet(), "20.00", &Settles { captured: "30.00", ..Settles::default() }),
+        resettled(wallet(), "20.00", &Settles { captured: "-10.00", ..Settles::default() }),
     ]);
 }
 
@@ -270,11 +283,28 @@ fn a_second_correction_takes_back_what_the_first_gave() {
     let history = with(
         corrected_from(mode, ["30", "20"], vec![captured_30()]),
         [
-            settled(mode, "20.00", &Settles { captured: "-10.00", ..Settles::default() }),
+            resettled(mode, "20.00", &Settles { captured: "-10.00", ..Settles::default() }),
             corrected(mode, bill("-2", "10:30", "20"), bill("-3", "10:30", "25")),
         ],
     );
     // What the wallet gave and got back is not counted twice: the same capture reported again brings nothing.
-    let more = settled(mode, "25.00", &Settles { receivable: "5.00", ..Settles::default() });
+    let more = resettled(mode, "25.00", &Settles { receivable: "5.00", ..Settles::default() });
     given::<Session>(history).when(settle("30")).then([more]);
+}
+
+#[test]
+fn what_is_taken_off_a_bill_goes_back_with_the_reason_it_was_taken_off_for() {
+    let credit = || SessionCommand::Credit { amount: money("4"), note: "the cable was broken".to_owned() };
+    let settled_once = with(done(prepaid(), "30"), [prepaid_30()]);
+    let credited = state(settled_once.clone()).decide(credit()).unwrap();
+    let history = [settled_once, credited].concat();
+    let back = Settles { prepaid: "-4.00", refund: Some((prepayment(), "4.00")), ..Settles::default() };
+    let settlement = because("the cable was broken", settled(prepaid(), "26.00", &back));
+    given::<Session>(history.clone()).when(settle("0")).then([settlement.clone()]);
+    // The last reason is the one that holds.
+    let history = with(history, [settlement]);
+    let again = SessionCommand::Credit { amount: money("1"), note: "and slow".to_owned() };
+    let credited = state(history.clone()).decide(again).unwrap();
+    let back = Settles { prepaid: "-1.00", refund: Some((prepayment(), "1.00")), ..Settles::default() };
+    given::<Session>([history, credited].concat()).when(settle("0")).then([because("and slow", settled(prepaid(), "25.00", &back))]);
 }
