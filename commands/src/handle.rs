@@ -17,6 +17,7 @@ use domain::time::Timestamp;
 use lru::LruCache;
 use uuid::Uuid;
 
+use crate::measure;
 use crate::port::{Clock, IdSource};
 
 /// How often a command is decided anew because somebody else wrote first, before the caller is told to come back.
@@ -250,6 +251,17 @@ impl Ledger {
     }
 
     async fn handle_each<D: Decider>(
+        &self,
+        stream: &StreamId,
+        commands: &[(D::Command, Envelope)],
+        only_at: Option<Revision>,
+    ) -> Result<Done<D>, HandleError<D::Error>> {
+        let result = self.carry_out(stream, commands, only_at).await;
+        measure::carried_out(stream, commands.len(), &result);
+        result
+    }
+
+    async fn carry_out<D: Decider>(
         &self,
         stream: &StreamId,
         commands: &[(D::Command, Envelope)],

@@ -21,6 +21,7 @@ pub mod estate;
 pub mod following;
 pub mod handle;
 pub mod key;
+mod measure;
 pub mod operator;
 pub mod payment;
 pub mod port;

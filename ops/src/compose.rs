@@ -11,6 +11,8 @@ use domain::ids::OperatorId;
 use domain::log::{Actor, ActorKind, EventStore};
 use domain::time::Timestamp;
 use embedded::{EmbeddedStore, KeyStore};
+use observe::{Observed, Traces};
+use projections::observer::Observer;
 use projections::port::ReadStore;
 use projections::rebuild;
 use projections::runner::{Options, Runner};
@@ -67,9 +69,16 @@ pub(crate) fn open_reading(config: &Config) -> anyhow::Result<Arc<EmbeddedStore>
     Ok(Arc::new(EmbeddedStore::open_read_only(store_path(config))?))
 }
 
+/// The store as a process that serves sees it: counted, and traced when there are traces.
+pub(crate) fn observed(store: Arc<EmbeddedStore>, traces: Option<Arc<Traces>>) -> Arc<dyn EventStore> {
+    Arc::new(Observed::new(store, "embedded", traces))
+}
+
 /// Everything that writes, of this one process.
 pub(crate) struct Writing {
     pub(crate) store: Arc<EmbeddedStore>,
+    /// The same, observed: what everybody in the process reads and appends through.
+    pub(crate) log: Arc<dyn EventStore>,
     pub(crate) commands: Arc<Commands>,
     pub(crate) sandbox: Arc<SandboxChannel>,
     /// Stops with them: what carries reports and facts from the sandbox to the ledger.
@@ -87,7 +96,7 @@ pub(crate) enum World {
 
 impl Writing {
     /// Opens the store as its one writing process, and what belongs to it.
-    pub(crate) fn open(config: &Config, world: World) -> anyhow::Result<Writing> {
+    pub(crate) fn open(config: &Config, world: World, traces: Option<Arc<Traces>>) -> anyhow::Result<Writing> {
         let path = store_path(config);
         let store = Arc::new(EmbeddedStore::open(path)?);
         let subjects = Arc::new(KeyStore::open(path)?);
@@ -100,9 +109,9 @@ impl Writing {
         let (sandbox, reports) = SandboxChannel::open(&sandbox_path(config), behaviour, pays_at_once).context("the sandbox channel")?;
         let mood = if world == World::Imported { DeviceMood::Silent } else { DeviceMood::Willing };
         let (devices, started) = SimulatedGateway::new(mood);
-        let log: Arc<dyn EventStore> = store.clone();
+        let log = observed(store.clone(), traces);
         let commands = Arc::new(Commands {
-            ledger: Arc::new(Ledger::new(log, Arc::new(SystemClock), Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer()),
+            ledger: Arc::new(Ledger::new(log.clone(), Arc::new(SystemClock), Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer()),
             channels: vec![sandbox.clone()],
             devices: Arc::new(devices),
             subjects,
@@ -111,7 +120,7 @@ impl Writing {
             tokio::spawn(sandbox::deliver(sandbox.clone(), reports, commands.clone())),
             tokio::spawn(sandbox::speak(started, commands.clone())),
         ];
-        Ok(Writing { store, commands, sandbox, carriers })
+        Ok(Writing { store, log, commands, sandbox, carriers })
     }
 
     /// Starts the process managers where they left off.
@@ -124,8 +133,8 @@ impl Writing {
 
     /// Lets go of everything. The last of it frees the store for another process.
     pub(crate) async fn close(self) {
-        let Writing { store, commands, sandbox, carriers } = self;
-        drop((commands, sandbox));
+        let Writing { store, log, commands, sandbox, carriers } = self;
+        drop((log, commands, sandbox));
         for carrier in carriers {
             carrier.abort();
             // Cancelled is what it is meant to be.
@@ -170,10 +179,15 @@ pub(crate) fn read_models(config: &Config) -> anyhow::Result<Option<Arc<ReadMode
 }
 
 /// Starts every projection.
-pub(crate) fn start_projections(config: &Config, log: Arc<dyn EventStore>, database: &Arc<ReadModels>) -> Runner {
+pub(crate) fn start_projections(
+    config: &Config,
+    log: Arc<dyn EventStore>,
+    database: &Arc<ReadModels>,
+    observer: Option<Arc<dyn Observer>>,
+) -> Runner {
     let store: Arc<dyn ReadStore> = database.clone();
     let first_build_events_max = if config.auto_rebuild { FIRST_BUILD_EVENTS_MAX } else { u64::MAX };
-    let options = Options { stuck_after: config.projection_stuck_after.0, first_build_events_max, ..Options::default() };
+    let options = Options { stuck_after: config.projection_stuck_after.0, first_build_events_max, observer, ..Options::default() };
     Runner::start(log, &store, projections::all(), options)
 }
 

@@ -32,7 +32,7 @@ pub(crate) enum ConfigError {
 }
 
 /// Everything that can be set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
     pub(crate) event_store: EventStoreUrl,
     /// Without it there are no read models.
@@ -51,6 +51,10 @@ pub(crate) struct Config {
     pub(crate) auto_rebuild: bool,
     /// Whether somebody has to agree to what differs before a rebuilt view serves.
     pub(crate) swap_approval: bool,
+    /// The collector that traces are sent to; without it there are none.
+    pub(crate) otlp_endpoint: Option<OtlpEndpoint>,
+    /// Which part of the stories is traced.
+    pub(crate) trace_ratio: Ratio,
 }
 
 /// Which engine, and where.
@@ -92,6 +96,22 @@ impl fmt::Debug for ApiKey {
         f.write_str("ApiKey(…)")
     }
 }
+
+/// Where a collector takes traces: OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OtlpEndpoint(String);
+
+impl OtlpEndpoint {
+    /// The URL.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A part of the whole, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ratio(pub(crate) f64);
+
 /// A time in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seconds(pub(crate) Duration);
@@ -140,6 +160,8 @@ struct Settings {
     projection_stuck_after_s: Option<Written>,
     auto_rebuild: Option<Switch>,
     swap_approval: Option<Switch>,
+    otlp_endpoint: Option<String>,
+    trace_ratio: Option<Written>,
 }
 
 /// Yes or no may be written as such, or as text.
@@ -174,6 +196,7 @@ impl FromStr for Yes {
 #[serde(untagged)]
 enum Written {
     Number(i64),
+    Part(f64),
     Text(String),
 }
 
@@ -181,6 +204,7 @@ impl Written {
     fn text(&self) -> String {
         match self {
             Written::Number(number) => number.to_string(),
+            Written::Part(part) => part.to_string(),
             Written::Text(text) => text.clone(),
         }
     }
@@ -245,6 +269,8 @@ impl Config {
                 .map_or(Ok(Seconds(Duration::from_secs(30))), parse)?,
             auto_rebuild: setting("auto_rebuild", &file.auto_rebuild.as_ref().map(Switch::text)).map_or(Ok(Yes(true)), parse)?.0,
             swap_approval: setting("swap_approval", &file.swap_approval.as_ref().map(Switch::text)).map_or(Ok(Yes(false)), parse)?.0,
+            otlp_endpoint: setting("otlp_endpoint", &file.otlp_endpoint).map(parse).transpose()?,
+            trace_ratio: setting("trace_ratio", &file.trace_ratio.as_ref().map(Written::text)).map_or(Ok(Ratio(1.0)), parse)?,
         })
     }
 }
@@ -293,6 +319,26 @@ impl FromStr for LogFormat {
             "json" => Ok(LogFormat::Json),
             _ => Err(format!("\"{text}\" is neither text nor json")),
         }
+    }
+}
+
+impl FromStr for OtlpEndpoint {
+    type Err = String;
+    fn from_str(text: &str) -> Result<OtlpEndpoint, String> {
+        let is_plain = |uri: &axum::http::Uri| uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none();
+        match text.parse::<axum::http::Uri>() {
+            Ok(uri) if is_plain(&uri) => Ok(OtlpEndpoint(text.to_owned())),
+            _ => Err("not the URL of a collector that takes OTLP over HTTP, like http://127.0.0.1:4318 (TLS is the collector's to add)"
+                .to_owned()),
+        }
+    }
+}
+
+impl FromStr for Ratio {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Ratio, String> {
+        let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio.map(Ratio).ok_or_else(|| format!("\"{text}\" is not a part from 0 to 1, like 0.1"))
     }
 }
 
@@ -352,6 +398,22 @@ mod tests {
         assert_eq!((stuck_after("").unwrap(), stuck_after("projection_stuck_after_s = 5").unwrap()), (30, 5));
         assert_eq!(stuck_after("projection_stuck_after_s = \"7\"").unwrap(), 7);
         assert!(stuck_after("projection_stuck_after_s = 0").unwrap_err().to_string().contains("from 1 to 86400"));
+    }
+
+    #[test]
+    fn traces_go_to_a_collector_that_is_named_and_to_none_otherwise() {
+        assert_eq!(config("", &[]).unwrap().otlp_endpoint, None);
+        let traced = config("otlp_endpoint = \"http://127.0.0.1:4318\"\ntrace_ratio = 0.25", &[]).unwrap();
+        assert_eq!(traced.otlp_endpoint.as_ref().map(OtlpEndpoint::as_str), Some("http://127.0.0.1:4318"));
+        assert_eq!(traced.trace_ratio, Ratio(0.25));
+        for wrong in ["collector:4318", "https://collector:4318", "4318"] {
+            let error = config("", &[("CHARGELEDGER_OTLP_ENDPOINT", wrong)]).unwrap_err().to_string();
+            assert!(error.starts_with("CHARGELEDGER_OTLP_ENDPOINT: not the URL of a collector"), "{error}");
+        }
+        for wrong in ["2", "-0.1", "NaN", "half"] {
+            let error = config("", &[("CHARGELEDGER_TRACE_RATIO", wrong)]).unwrap_err().to_string();
+            assert_eq!(error, format!("CHARGELEDGER_TRACE_RATIO: \"{wrong}\" is not a part from 0 to 1, like 0.1"));
+        }
     }
 
     #[test]

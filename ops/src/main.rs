@@ -9,6 +9,7 @@ mod config;
 mod import;
 mod logging;
 mod multiplied;
+mod observing;
 mod output;
 mod progress;
 mod server;

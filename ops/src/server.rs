@@ -29,7 +29,7 @@ impl Way {
             let key = config.api_key.as_ref().ok_or_else(|| anyhow!("--server needs an admin key in CHARGELEDGER_API_KEY"))?;
             return Ok(Way::Through(Server::new(url, key)?));
         }
-        let error = match Writing::open(config, World::Configured) {
+        let error = match Writing::open(config, World::Configured, None) {
             Ok(writing) => return Ok(Way::Direct(writing)),
             Err(error) => error,
         };

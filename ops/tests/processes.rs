@@ -1,10 +1,9 @@
 //! Several processes on one ledger: one writes, others project, and any of them may be killed.
 
 mod database;
+mod serving;
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use database::Database;
@@ -16,64 +15,9 @@ use embedded::EmbeddedStore;
 use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A ledger with two sessions in it.
-struct Ledger {
-    directory: tempfile::TempDir,
-    database: Database,
-    operator: String,
-}
-
-/// A process, killed when it is no longer needed.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have been killed before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const SESSIONS: &str = "start_date;station_name;charging_time_hh_mm_ss;energy_kwh;address_1;address_2;city;state_province;zip_postal_code;fee;model_number;latitude;longitude;geopoint
-2021-03-29T16:39:10+00:00;BOND PARK;01:00:00;3.5;801 High House Road;;Cary;North Carolina;27513;0.0;CT4020-HD-GW;35.781303;-78.825554;-
-2021-03-30T16:39:10+00:00;BOND PARK;01:00:00;3.5;801 High House Road;;Cary;North Carolina;27513;0.0;CT4020-HD-GW;35.781303;-78.825554;-
-";
+use serving::{Ledger, SESSIONS, json_of};
 
 impl Ledger {
-    fn new() -> Option<Ledger> {
-        Ledger::of(SESSIONS)
-    }
-
-    fn of(sessions: &str) -> Option<Ledger> {
-        let database = Database::new()?;
-        let directory = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger { directory, database, operator: String::new() };
-        let file = ledger.directory.path().join("sessions.csv");
-        std::fs::write(&file, sessions).unwrap();
-        let imported = ledger.run(&["import", "sessions", file.to_str().unwrap(), "--format", "cary", "--json"]);
-        let imported = json_of(&imported);
-        ledger.operator = imported["operator_id"].as_str().unwrap().to_owned();
-        Some(ledger)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let directory: &Path = self.directory.path();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chargeledger"));
-        command.args(arguments).current_dir(directory).env_clear();
-        command.env("CHARGELEDGER_DATA_DIR", directory.join("ledger")).env("CHARGELEDGER_DATABASE_URL", self.database.url());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
     /// An event that the read model of the keys cannot apply: it takes away a key that was never made.
     async fn poison(&self, number: u128) -> u64 {
         let store = EmbeddedStore::open(self.directory.path().join("ledger")).unwrap();
@@ -91,48 +35,6 @@ impl Ledger {
         let poison = NewEvent::encode(&KeyEvent::Revoked { key_id }.into(), metadata);
         store.append(&StreamId::api_key(key_id), Expected::NoStream, vec![poison]).await.unwrap().position.0
     }
-
-    fn serve(&self, roles: &str) -> Serving {
-        // Free a moment ago, and nobody else asks for ports here.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let arguments = ["serve", "--roles", roles, "--listen", &address];
-        let child = self.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
-        Serving { child, url: format!("http://{address}") }
-    }
-
-    /// The builds, once it is so.
-    async fn until(&self, is_so: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
-        loop {
-            let output = self.run(&["projection", "list", "--json"]);
-            let listed = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
-            if listed["projections"].as_array().is_some_and(|builds| !builds.is_empty() && is_so(&listed)) {
-                return listed;
-            }
-            assert!(began.elapsed() < PATIENCE, "{listed}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-impl Serving {
-    async fn get(&self, path: &str) -> Option<String> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        client.get(format!("{}{path}", self.url)).send().await.ok()?.text().await.ok()
-    }
-
-    /// Waits until its metrics have this line.
-    async fn until_measured(&self, line: &str) {
-        let began = Instant::now();
-        while !self.get("/metrics").await.is_some_and(|text| text.lines().any(|known| known == line)) {
-            assert!(began.elapsed() < PATIENCE, "{line} in {:?}", self.get("/metrics").await);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-fn json_of(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
 fn all_are_at_the_head(listed: &Value) -> bool {
@@ -140,8 +42,8 @@ fn all_are_at_the_head(listed: &Value) -> bool {
     builds.len() > 20 && builds.iter().all(|build| build["lag"] == 0 && build["position"] == listed["head"])
 }
 
-const LEADS: &str = "projection_state{projection=\"sessions\",state=\"live\"} 1";
-const STANDS_BY: &str = "projection_state{projection=\"sessions\",state=\"standby\"} 1";
+const LEADS: &str = "chargeledger_projection_state{projection=\"sessions\",state=\"live\"} 1";
+const STANDS_BY: &str = "chargeledger_projection_state{projection=\"sessions\",state=\"standby\"} 1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_projector_that_is_killed_is_replaced_within_five_seconds_and_nothing_is_applied_twice() {
@@ -158,10 +60,7 @@ async fn a_projector_that_is_killed_is_replaced_within_five_seconds_and_nothing_
     leader.child.kill().unwrap();
     leader.child.wait().unwrap();
     let killed = Instant::now();
-    let began = Instant::now();
-    while writer.get("/readyz").await.is_none() {
-        assert!(began.elapsed() < PATIENCE);
-    }
+    writer.until_ready().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let made = client
         .request(Method::POST, format!("{}/v1/users", writer.url))
@@ -195,10 +94,7 @@ async fn a_projector_that_is_killed_is_replaced_within_five_seconds_and_nothing_
 async fn a_second_process_that_would_write_is_told_what_can_run_beside_the_first() {
     let Some(ledger) = Ledger::new() else { return };
     let writer = ledger.serve("api,processes");
-    let began = Instant::now();
-    while writer.get("/readyz").await.is_none() {
-        assert!(began.elapsed() < PATIENCE);
-    }
+    writer.until_ready().await;
     for roles in ["api", "processes,projector"] {
         let refused = ledger.run(&["serve", "--roles", roles, "--listen", "127.0.0.1:0"]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -262,10 +158,7 @@ async fn a_halted_projection_is_shown_resumed_and_told_to_go_on_without_an_event
 
     // A server writes: through it.
     let server = ledger.serve("api,processes");
-    let began = Instant::now();
-    while server.get("/readyz").await.is_none() {
-        assert!(began.elapsed() < PATIENCE);
-    }
+    server.until_ready().await;
     refused(&["api_keys", "--reason", "x"], "CHARGELEDGER_API_KEY");
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let ask = async |method: Method, path: &str, key: &str, body: Option<Value>| {

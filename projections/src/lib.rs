@@ -8,6 +8,7 @@
 //! | [`geo`] | coordinates for distances |
 //! | [`query`] | the port of those who read |
 //! | [`quarantine`], [`halted`] | which events a projection steps over, by an operator's decision; at which one it stands |
+//! | [`observer`] | who is told of events once a view holds them |
 //! | [`runner`], [`feed`] | one reader of the log, a task for each projection; `projector` is such a task, `supervisor` its watchdog, `registry` what it hears from outside |
 //! | [`rebuild`] | a build beside the one that serves: filled, accounted for, compared, put behind the view |
 //!
@@ -21,6 +22,7 @@ pub mod fold;
 pub mod geo;
 pub mod halted;
 mod measure;
+pub mod observer;
 pub mod port;
 mod projector;
 pub mod quarantine;

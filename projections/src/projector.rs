@@ -13,6 +13,7 @@ use domain::log::{Filter, Position, StoreError};
 
 use crate::feed::Feed;
 use crate::fold::{Definition, Folded, Moment, Projection};
+use crate::observer::{Applied, Observer};
 use crate::port::{Batch, Build, Halt, Opened, ReadStore, ReadStoreError};
 use crate::quarantine::{Fate, Quarantined, Sorting};
 use crate::registry::{Seen, news};
@@ -52,6 +53,8 @@ pub(crate) struct Projector {
     pub(crate) gather_until: Option<Instant>,
     /// Large batches of all projections take turns.
     pub(crate) turns: Arc<Semaphore>,
+    /// Is told of what is committed.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 /// Why a run of a projector ended without being told to.
@@ -250,6 +253,7 @@ impl Projector {
             let halt = match self.write(&definition, &mut build, Some(batch)).await {
                 Ok(()) => {
                     idle = None;
+                    self.tell(&build, &stretch, &sorting, began);
                     events_max = (events_max * 2).min(self.batch_events_max);
                     self.gather_until = is_large.then(|| Instant::now() + GATHER);
                     self.progress.send_modify(|progress| progress.reached(build.position, build.counted, events, recorded_at, began));
@@ -274,6 +278,17 @@ impl Projector {
             }
             sorting = Arc::new(Sorting::new(&definition, quarantined));
         }
+    }
+
+    /// Tells of the events that the build holds now.
+    fn tell(&self, build: &Build, stretch: &Stretch, sorting: &Sorting, began: Instant) {
+        let Some(observer) = &self.observer else { return };
+        let held = stretch.entries().map(|(entry, _)| entry).take_while(|entry| entry.position <= build.position);
+        let mut events = held
+            .filter(|entry| sorting.fate(entry.event_type.as_str(), entry.event_id) == Fate::Handled)
+            .filter_map(|entry| Some((&entry.event_type, entry.recorded.as_ref().ok()?)));
+        let projection = self.projection.definition().name;
+        observer.applied(Applied { projection, build: build.number, took: began.elapsed(), events: &mut events });
     }
 
     /// Every decision about this projection, wherever it stands.

@@ -14,6 +14,7 @@ use domain::log::{EventStore, Position, StoreError};
 
 use crate::feed::Feed;
 use crate::fold::Projection;
+use crate::observer::Observer;
 use crate::port::ReadStore;
 use crate::projector::Projector;
 use crate::registry::{self, Seen};
@@ -50,7 +51,7 @@ pub enum WaitError {
 }
 
 /// How the runner works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Events that are read from the log at once.
     pub page_events: usize,
@@ -63,6 +64,8 @@ pub struct Options {
     /// Projections that fold and write a large batch at the same time: no more than there are processors, or else whoever writes the log, and whoever asks,
     /// would wait behind all of them.
     pub large_batches_at_once: usize,
+    /// Is told of events once a view holds them.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for Options {
@@ -74,6 +77,7 @@ impl Default for Options {
             first_build_events_max: u64::MAX,
             stuck_after: Duration::from_secs(30),
             large_batches_at_once: processors,
+            observer: None,
         }
     }
 }
@@ -129,12 +133,13 @@ impl Runner {
         projections: impl IntoIterator<Item = Arc<dyn Projection>>,
         options: Options,
     ) -> Runner {
-        let feed = Arc::new(Feed::new(log, options.page_events));
+        let Options { page_events, batch_events_max, first_build_events_max, stuck_after, large_batches_at_once, observer } = options;
+        let feed = Arc::new(Feed::new(log, page_events));
         let (stop, stopped) = watch::channel(false);
         let (look, seen) = watch::channel(Arc::new(Seen::default()));
         let mut running = BTreeMap::new();
         let mut tasks = Vec::new();
-        let turns = Arc::new(Semaphore::new(options.large_batches_at_once.max(1)));
+        let turns = Arc::new(Semaphore::new(large_batches_at_once.max(1)));
         for projection in projections {
             let definition = projection.definition();
             let (sender, progress) = watch::channel(Progress::default());
@@ -143,8 +148,8 @@ impl Runner {
                 projection,
                 feed: feed.clone(),
                 store: store.clone(),
-                batch_events_max: options.batch_events_max.max(1),
-                first_build_events_max: options.first_build_events_max,
+                batch_events_max: batch_events_max.max(1),
+                first_build_events_max,
                 progress: sender,
                 resume: resume.clone(),
                 seen: seen.clone(),
@@ -152,14 +157,15 @@ impl Runner {
                 looked_at: None,
                 gather_until: None,
                 turns: turns.clone(),
+                observer: observer.clone(),
             };
             running.insert(definition.name, One { version: definition.version, progress, resume });
-            tasks.push(Task::start(projector, options.stuck_after));
+            tasks.push(Task::start(projector, stuck_after));
         }
         let led = running.iter().map(|(name, running)| (*name, running.version)).collect();
         let running = Arc::new(Running { each: running, seen });
         let watching = Watching(tokio::spawn(registry::watch(store.clone(), store.leadership(), led, look)));
-        let supervisor = tokio::spawn(supervise(tasks, running.clone(), feed.clone(), options.stuck_after, stopped));
+        let supervisor = tokio::spawn(supervise(tasks, running.clone(), feed.clone(), stuck_after, stopped));
         Runner { feed, running, stop, supervisor, watching }
     }
 

@@ -27,8 +27,8 @@ pub async fn observe(path: Option<MatchedPath>, request: Request, next: Next) ->
     let status = response.status().as_u16();
     let seconds = began.elapsed().as_secs_f64();
     let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
-    metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_seconds", &labels[..2]).record(seconds);
+    metrics::counter!("chargeledger_http_requests_total", &labels).increment(1);
+    metrics::histogram!("chargeledger_http_request_duration_seconds", &labels[..2]).record(seconds);
     span.in_scope(|| debug!(http.status = status, seconds, "request answered"));
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(X_REQUEST_ID, id);

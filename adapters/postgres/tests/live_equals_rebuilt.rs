@@ -140,7 +140,7 @@ fn two_processes_that_project_the_same_apply_nothing_twice() {
         let log = history.log().clone();
         let small = Options { page_events: 7, batch_events_max: 20, ..Options::default() };
         let (one, other) = (database.read_models(), database.read_models());
-        let runners = [log.run(&one, projections::all(), small), log.run(&other, projections::all(), small)];
+        let runners = [log.run(&one, projections::all(), small.clone()), log.run(&other, projections::all(), small)];
         history.go_on(400).await;
         for runner in &runners {
             runner.wait_for_head(PATIENCE).await.unwrap().unwrap();

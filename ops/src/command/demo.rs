@@ -49,10 +49,10 @@ pub(crate) async fn run(config: &Config, options: &Demo, as_json: bool) -> anyho
 async fn fill(config: &Config, options: &Demo, url: &str) -> anyhow::Result<Answer> {
     let format = import::format(&options.format)?;
     let rows = importing::read(format, &options.input)?;
-    let writing = Writing::open(config, World::Imported)?;
+    let writing = Writing::open(config, World::Imported, None)?;
     let log: Arc<dyn EventStore> = writing.store.clone();
     let database = read_models(config)?;
-    let projections = database.as_ref().map(|database| start_projections(config, log.clone(), database));
+    let projections = database.as_ref().map(|database| start_projections(config, log.clone(), database, None));
 
     let plan = Plan::of(format, estate::operator_of(format), rows);
     let imported: HashSet<SessionId> = plan.sessions.iter().map(|session| session.session_id).collect();

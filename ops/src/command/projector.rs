@@ -3,33 +3,32 @@
 //!
 //! There is no API here. `--listen` serves `/healthz` and `/metrics`, and nothing else.
 
-use std::sync::Arc;
-
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use domain::log::EventStore;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::command::serve::told_to_stop;
-use crate::compose::{keep_built, open_reading, read_models, start_projections};
+use crate::compose::{keep_built, observed, open_reading, read_models, start_projections};
 use crate::config::Config;
+use crate::observing::Observing;
 
 /// Keeps the read models up to date until the process is told to stop.
 pub(crate) async fn serve(config: &Config, listener: Option<TcpListener>) -> anyhow::Result<()> {
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let observing = Observing::start(config, "projector")?;
     let Some(database) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
-    let log: Arc<dyn EventStore> = open_reading(config)?;
-    let projections = start_projections(config, log.clone(), &database);
+    let log = observed(open_reading(config)?, observing.traces.clone());
+    let projections = start_projections(config, log.clone(), &database, observing.observer());
     let keeping = keep_built(config, log, &database);
     let listening = match listener {
         Some(listener) => {
             info!(address = %listener.local_addr()?, "serving metrics");
-            Some(tokio::spawn(async move { axum::serve(listener, router(metrics)).await }))
+            let metrics = router(observing.metrics.clone());
+            Some(tokio::spawn(async move { axum::serve(listener, metrics).await }))
         }
         None => None,
     };
@@ -41,6 +40,7 @@ pub(crate) async fn serve(config: &Config, listener: Option<TcpListener>) -> any
     if let Some(listening) = listening {
         listening.abort();
     }
+    observing.stop().await;
     Ok(())
 }
 

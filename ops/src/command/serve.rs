@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::middleware;
 use commands::key::KeyDirectory;
-use domain::log::EventStore;
 use embedded::OpenError;
 use http_api::live::Hub;
 use http_api::presence::{Presence, watch_silence};
 use http_api::{Api, Limits};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use projections::query::ReadQueries;
 use projections::rebuild::port::BuildStore;
 use tokio::net::TcpListener;
@@ -23,6 +22,7 @@ use crate::cli::{Serve, ServeRole};
 use crate::command::projector;
 use crate::compose::{World, Writing, keep_built, read_models, start_projections};
 use crate::config::Config;
+use crate::observing::Observing;
 use crate::output::Answer;
 
 pub(crate) async fn run(config: &Config, options: &Serve) -> anyhow::Result<Answer> {
@@ -64,11 +64,17 @@ fn only_one_writes(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
+/// The roles' names, as they are asked for.
+pub(crate) fn named(roles: &[ServeRole]) -> String {
+    let names = roles.iter().filter_map(clap::ValueEnum::to_possible_value).map(|value| value.get_name().to_owned());
+    names.collect::<Vec<_>>().join(",")
+}
+
 /// Runs these roles until the process is told to stop, then lets everything finish what is in hand.
 pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option<TcpListener>) -> anyhow::Result<()> {
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
-    let writing = Writing::open(config, World::Configured).map_err(only_one_writes)?;
-    let log: Arc<dyn EventStore> = writing.store.clone();
+    let observing = Observing::start(config, &named(roles))?;
+    let writing = Writing::open(config, World::Configured, observing.traces.clone()).map_err(only_one_writes)?;
+    let log = writing.log.clone();
     let managers = match roles.contains(&ServeRole::Processes) {
         true => Some(writing.start_managers(true).await?),
         false => None,
@@ -78,7 +84,9 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
         warn!("no database is configured (CHARGELEDGER_DATABASE_URL): commands go on, queries cannot be answered");
     }
     let projections = match &database {
-        Some(database) if roles.contains(&ServeRole::Projector) => Some(Arc::new(start_projections(config, log.clone(), database))),
+        Some(database) if roles.contains(&ServeRole::Projector) => {
+            Some(Arc::new(start_projections(config, log.clone(), database, observing.observer())))
+        }
         Some(_) | None => None,
     };
     let keeping = match (&database, &projections) {
@@ -99,8 +107,12 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
             api.builds = database.clone().map(|database| database as Arc<dyn BuildStore>);
             api.swap_approval = config.swap_approval;
             api.runner.clone_from(&projections);
+            let metrics = observing.metrics.clone();
             api.metrics = Some(Arc::new(move || metrics.render()));
-            let router = api.router();
+            let router = match &observing.traces {
+                Some(traces) => api.router().layer(middleware::from_fn_with_state(traces.clone(), observe::trace_request)),
+                None => api.router(),
+            };
             let mut stopped = stopped.clone();
             Some(tokio::spawn(async move {
                 axum::serve(listener, router).with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) }).await
@@ -129,5 +141,6 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
     }
     drop(log);
     writing.close().await;
+    observing.stop().await;
     Ok(())
 }

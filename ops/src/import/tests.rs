@@ -9,7 +9,7 @@ use super::plan::{Plan, PlannedSession, RowOddity};
 use super::{ImportedSession, Report, Rows, carry_out, estate, format, read};
 use crate::command::audit::look_at_everything;
 use crate::compose::{World, Writing};
-use crate::config::{Config, EventStoreUrl, LogFormat, SandboxMode, Seconds};
+use crate::config::{Config, EventStoreUrl, LogFormat, Ratio, SandboxMode, Seconds};
 use crate::summary::Figures;
 
 const CARY: &[u8] = include_bytes!("../../demo/cary_sessions.csv.gz");
@@ -235,6 +235,8 @@ fn config(directory: &std::path::Path) -> Config {
         projection_stuck_after: Seconds(std::time::Duration::from_secs(30)),
         auto_rebuild: true,
         swap_approval: false,
+        otlp_endpoint: None,
+        trace_ratio: Ratio(1.0),
     }
 }
 
@@ -249,7 +251,7 @@ fn some_rows() -> Rows {
 
 async fn import(directory: &std::path::Path) -> anyhow::Result<Report> {
     let cary = format("cary").unwrap();
-    let writing = Writing::open(&config(directory), World::Imported)?;
+    let writing = Writing::open(&config(directory), World::Imported, None)?;
     let plan = Plan::of(cary, estate::operator_of(cary), some_rows());
     estate::register_operator(&writing.commands, cary, plan.opened_at()).await?;
     let report = carry_out(&writing, cary, plan, SEED).await;
