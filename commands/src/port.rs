@@ -36,6 +36,8 @@ pub struct PayOrder {
     pub expires_at: Timestamp,
     /// When it was asked for.
     pub ordered_at: Timestamp,
+    /// A generator of sample data made the payer up and plays it: no real channel should ask anybody for this.
+    pub is_made_up: bool,
 }
 
 /// What a channel is asked to give back.

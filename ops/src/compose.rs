@@ -97,6 +97,11 @@ pub(crate) enum World {
 impl Writing {
     /// Opens the store as its one writing process, and what belongs to it.
     pub(crate) fn open(config: &Config, world: World, traces: Option<Arc<Traces>>) -> anyhow::Result<Writing> {
+        Writing::open_under(config, world, traces, Arc::new(SystemClock))
+    }
+
+    /// The same under another clock than this machine's.
+    pub(crate) fn open_under(config: &Config, world: World, traces: Option<Arc<Traces>>, clock: Arc<dyn Clock>) -> anyhow::Result<Writing> {
         let path = store_path(config);
         let store = Arc::new(EmbeddedStore::open(path)?);
         let subjects = Arc::new(KeyStore::open(path)?);
@@ -111,7 +116,7 @@ impl Writing {
         let (devices, started) = SimulatedGateway::new(mood);
         let log = observed(store.clone(), traces);
         let commands = Arc::new(Commands {
-            ledger: Arc::new(Ledger::new(log.clone(), Arc::new(SystemClock), Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer()),
+            ledger: Arc::new(Ledger::new(log.clone(), clock, Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer()),
             channels: vec![sandbox.clone()],
             devices: Arc::new(devices),
             subjects,

@@ -25,6 +25,7 @@ fn order(number: &str, amount: &str) -> PayOrder {
         description: "charging".to_owned(),
         expires_at: noon().plus_seconds(900),
         ordered_at: noon(),
+        is_made_up: false,
     }
 }
 
@@ -328,4 +329,13 @@ async fn books_from_before_reasons_were_kept_are_read_on() {
     channel.refund(refund("r", "1", "5")).await.unwrap();
     channel.refund(refund("s", "1", "6")).await.unwrap();
     assert_eq!((balance(&channel), channel.refund_reason("s").unwrap().as_deref()), (yuan("39"), Some("rest")));
+}
+
+#[tokio::test]
+async fn a_payer_who_was_made_up_pays_when_its_generator_says_so() {
+    let channel = paying();
+    channel.prepare(PayOrder { is_made_up: true, ..order("1", "50") }).await.unwrap();
+    assert_eq!(balance(&channel), yuan("0"));
+    channel.pay("1", noon()).await.unwrap();
+    assert_eq!(balance(&channel), yuan("50"));
 }

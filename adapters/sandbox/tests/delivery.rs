@@ -115,6 +115,7 @@ async fn order(channel: &SandboxChannel) {
         description: "charging".to_owned(),
         expires_at: Noon.now().plus_seconds(900),
         ordered_at: Noon.now(),
+        is_made_up: false,
     };
     channel.prepare(order).await.unwrap();
 }
@@ -183,6 +184,7 @@ async fn a_report_that_nobody_waits_for_is_said_again_at_the_next_start() {
         description: "charging".to_owned(),
         expires_at: Noon.now(),
         ordered_at: Noon.now(),
+        is_made_up: false,
     };
     channel.prepare(foreign).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;

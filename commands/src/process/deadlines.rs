@@ -253,6 +253,13 @@ impl Deadlines {
             .collect()
     }
 
+    /// It is somebody else's, who keeps no hours: it is not due again.
+    pub fn leave(&mut self, missed: &Missed) {
+        if self.due_of.get(&missed.subject) == Some(&missed.again) {
+            self.clear(missed.subject);
+        }
+    }
+
     /// It has been done. What repeats goes on.
     pub fn met(&mut self, missed: &Missed) {
         // An event may have set another deadline in the meantime.

@@ -11,6 +11,7 @@
 //! [`runner`] reads the log, carries the reactions out and keeps how far it came in `process-…` streams.
 
 pub mod deadlines;
+mod made_up;
 pub mod perform;
 pub mod refund;
 pub mod runner;

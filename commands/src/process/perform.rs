@@ -99,7 +99,8 @@ impl Commands {
         let stream = StreamId::session(refs.session_id);
         let session = self.ledger.load::<Session>(&stream).await?.state;
         let Session::Starting { terms, stop_requested: None, .. } = &session else { return Ok(()) };
-        if self.ledger.clock().now() > expires_at {
+        // A session of sample data has no device but its generator, which may not be running at the moment.
+        if self.ledger.clock().now() > expires_at || self.is_made_up_session(refs.session_id).await? {
             return Ok(());
         }
         let funds = match terms.mode {
@@ -149,6 +150,7 @@ impl Commands {
             description: "charging".to_owned(),
             expires_at,
             ordered_at: cause.occurred_at,
+            is_made_up: self.is_made_up_payment(payment_id).await?,
         };
         let stream = StreamId::payment(payment_id);
         let envelope = Envelope::caused_by(cause, "process", step);

@@ -263,6 +263,17 @@ impl Managers {
     }
 
     async fn meet(&self, missed: Missed) {
+        match self.commands.is_left_to_generator(&missed.step.action).await {
+            Ok(false) => {}
+            Ok(true) => {
+                info!(step = missed.step.name, cause = %missed.cause.event_id, "a deadline has passed; it is left to the import that has not finished");
+                if let Some(deadlines) = &self.deadlines {
+                    deadlines.lock().unwrap_or_else(PoisonError::into_inner).leave(&missed);
+                }
+                return;
+            }
+            Err(error) => return warn!(step = missed.step.name, %error, "a deadline could not be met; it is tried again"),
+        }
         info!(step = missed.step.name, cause = %missed.cause.event_id, "a deadline has passed");
         match AssertUnwindSafe(self.commands.perform(&missed.step, &missed.cause)).catch_unwind().await {
             Ok(Ok(())) => {

@@ -1,19 +1,32 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use domain::ids::{OperatorId, SessionId};
+use commands::RequestIds;
+use commands::payment::PayFor;
+use commands::port::Clock;
+use commands::process::deadlines::Deadlines;
+use commands::user::PersonalData;
+use domain::ids::{OperatorId, SessionId, UserId};
+use domain::log::{EventStore, StreamId};
+use domain::operator::BookingMode;
+use domain::payment::{Channel, Payment, PaymentStatus};
+use domain::time::{Timestamp, ZoneName};
 use domain::units::Energy;
 use uuid::Uuid;
 
 use super::generate::{Generator, How, SEED};
-use super::plan::{Plan, PlannedSession, RowOddity};
+use super::plan::{Account, Plan, PlannedSession, RowOddity};
 use super::{ImportedSession, Report, Rows, carry_out, estate, format, read};
 use crate::command::audit::look_at_everything;
-use crate::compose::{World, Writing};
+use crate::compose::{SystemClock, World, Writing, open_reading, staff};
 use crate::config::{Config, EventStoreUrl, LogFormat, Ratio, SandboxMode, Seconds};
 use crate::summary::Figures;
 
 const CARY: &[u8] = include_bytes!("../../demo/cary_sessions.csv.gz");
 const HEADING: &str = "start_date;station_name;charging_time_hh_mm_ss;energy_kwh;address_1;address_2;city;state_province;zip_postal_code;fee;model_number;latitude;longitude;geopoint";
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn operator() -> OperatorId {
     OperatorId(Uuid::from_u128(7))
@@ -250,8 +263,11 @@ fn some_rows() -> Rows {
 }
 
 async fn import(directory: &std::path::Path) -> anyhow::Result<Report> {
+    import_into(Writing::open(&config(directory), World::Imported, None)?).await
+}
+
+async fn import_into(writing: Writing) -> anyhow::Result<Report> {
     let cary = format("cary").unwrap();
-    let writing = Writing::open(&config(directory), World::Imported, None)?;
     let plan = Plan::of(cary, estate::operator_of(cary), some_rows());
     estate::register_operator(&writing.commands, cary, plan.opened_at()).await?;
     let report = carry_out(&writing, cary, plan, SEED).await;
@@ -295,4 +311,115 @@ fn an_import_that_was_cut_off_goes_on_where_it_stopped() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(import(directory.path())).unwrap();
     assert_it_is_all_there(directory.path());
+}
+
+/// A clock that runs with this machine's, and is put forward.
+#[derive(Clone, Default)]
+struct Forward(Arc<AtomicI64>);
+
+impl Clock for Forward {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus_seconds(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// An import whose process dies once the ledger has so many events more, and it waits for something.
+fn import_killed_after(directory: &std::path::Path, clock: &Forward, events: u64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let writing = Writing::open_under(&config(directory), World::Imported, None, Arc::new(clock.clone())).unwrap();
+        let store = Arc::clone(&writing.store);
+        let log: Arc<dyn EventStore> = store.clone();
+        let until = store.head().await.unwrap().events + events;
+        let reached = async {
+            loop {
+                let head = store.head().await.unwrap();
+                // A payment that is asked for stays open once the import is gone.
+                if head.events >= until && open_deadlines(&log).await >= 2 {
+                    break;
+                }
+                store.wait_past(head.position).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = reached => {}
+            ended = import_into(writing) => panic!("it was over before that: {ended:?}"),
+        }
+    });
+    // It goes away with everything that is in flight, as the process does.
+    runtime.shutdown_timeout(PATIENCE);
+}
+
+/// A server that runs for two days. It has a payment of its own, which nobody pays: once that is closed, everything older has been due as well.
+async fn serve_for_two_days(directory: &std::path::Path, clock: &Forward) {
+    let config = Config { sandbox: SandboxMode::Realistic, ..config(directory) };
+    let writing = Writing::open_under(&config, World::Configured, None, Arc::new(clock.clone())).unwrap();
+    let managers = writing.start_managers(true).await.unwrap();
+    let (caller, ids) = staff(&writing.commands, OperatorId(Uuid::from_u128(9)));
+    let code = "MA5GXX12T".parse().unwrap();
+    let fixed = RequestIds::new(caller.operator_id.0);
+    let commands = &writing.commands;
+    commands.register_operator(&caller, &fixed, code, "Live".to_owned(), ZoneName::shanghai(), BookingMode::Principal).await.unwrap();
+    let user_id = UserId(Uuid::from_u128(10));
+    let phone = PersonalData { phone: Some("13800000000".to_owned()), ..PersonalData::default() };
+    commands.register_user(&caller, &fixed, user_id, phone).await.unwrap();
+    let asked = commands.pay(&caller, &ids, user_id, Channel::Sandbox, PayFor::TopUp, "9".parse().unwrap()).await;
+    let stream = StreamId::payment(asked.unwrap().0);
+    clock.0.fetch_add(2 * 86_400, Ordering::SeqCst);
+    let began = std::time::Instant::now();
+    while commands.ledger.load::<Payment>(&stream).await.unwrap().state.status() != PaymentStatus::Closed {
+        assert!(began.elapsed() < PATIENCE, "nothing was due");
+        // What could not be done is tried again a little later.
+        clock.0.fetch_add(60, Ordering::SeqCst);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    managers.stop().await;
+    writing.close().await;
+}
+
+/// A server whose payers pay and whose devices begin as soon as they are asked: it does again what it is not sure to have done.
+async fn serve_promptly(directory: &std::path::Path, clock: &Forward) {
+    let writing = Writing::open_under(&config(directory), World::Configured, None, Arc::new(clock.clone())).unwrap();
+    let head = writing.store.head().await.unwrap().position;
+    let managers = writing.start_managers(true).await.unwrap();
+    managers.progress.done().wait_for(|done| *done >= head).await.unwrap();
+    managers.stop().await;
+    writing.close().await;
+}
+
+#[test]
+fn an_import_that_was_killed_and_left_for_days_while_a_server_ran_comes_to_the_same_as_one_that_was_not() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (directory, undisturbed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    runtime().block_on(import(undisturbed.path())).unwrap();
+    let clock = Forward::default();
+    let mut waited_for = 0;
+    for events in [450, 150, 150] {
+        import_killed_after(directory.path(), &clock, events);
+        runtime().block_on(async {
+            waited_for += open_deadlines(&reading(directory.path())).await;
+            serve_promptly(directory.path(), &clock).await;
+            serve_for_two_days(directory.path(), &clock).await;
+        });
+    }
+    assert!(waited_for > 0, "the import was killed where nothing was under way");
+    let report = runtime().block_on(async {
+        let resumed = Writing::open_under(&config(directory.path()), World::Imported, None, Arc::new(clock)).unwrap();
+        import_into(resumed).await.unwrap()
+    });
+    let Account { rows, imported, flagged, rejected, .. } = report.account;
+    assert_eq!(imported + flagged + rejected, rows);
+    assert_it_is_all_there(directory.path());
+    let (figures, as_if) = (Figures::of(directory.path(), 1).unwrap(), Figures::of(undisturbed.path(), 1).unwrap());
+    assert_eq!((figures.revenue, figures.refunded, figures.refunds), (as_if.revenue, as_if.refunded, as_if.refunds));
+    assert_eq!(runtime().block_on(open_deadlines(&reading(directory.path()))), 0);
+}
+
+fn reading(directory: &std::path::Path) -> Arc<dyn EventStore> {
+    open_reading(&config(directory)).unwrap()
+}
+
+async fn open_deadlines(store: &Arc<dyn EventStore>) -> usize {
+    let head = store.head().await.unwrap().position;
+    Deadlines::of_log(store, head).await.unwrap().len()
 }

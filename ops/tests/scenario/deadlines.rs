@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use commands::Caller;
+use commands::payment::PayFor;
 use commands::port::payment_no;
-use commands::session::StartPayment;
-use domain::log::StreamId;
-use domain::payment::PaymentStatus;
+use commands::session::{StartPayment, StartSession};
+use domain::log::{Actor, StreamId};
+use domain::payment::{Channel, PaymentStatus};
 use domain::session::{DeviceFact, Session, SessionCommand, StopReason};
 use sandbox::Behaviour;
 
@@ -203,5 +205,43 @@ async fn a_vehicle_that_never_leaves_is_billed_after_a_day() {
     world.pass(HOUR + 1, HOUR + 1).await;
     assert_eq!(bill(&world.session(session).await), "54.00", "the idle fee has a most of 30.00");
     assert_eq!(paid(&world.session(session).await), "50.00");
+    are_in_order(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_import_began_waits_for_it_and_for_nobody_else() {
+    let world = with_slow_payers().await;
+    let import = || Caller { actor: Actor::system("generated test"), ..world.caller() };
+    let start = async |caller: Caller, number, payment| {
+        let start = StartSession { connector_id: connector(number), user_id: user(0), payment };
+        world.edge.start_session(&caller, &world.request(), start).await.unwrap()
+    };
+    let unpaid = start(import(), 0, prepaid("50")).await;
+    let starting = start(import(), 1, StartPayment::Postpaid).await;
+    let top_up = world.edge.pay(&import(), &world.request(), user(1), Channel::Sandbox, PayFor::TopUp, yuan("9")).await.unwrap().0;
+    // The same by somebody else, to see that time has passed.
+    let real_unpaid = start(world.caller(), 2, prepaid("50")).await;
+    let real_starting = start(world.caller(), 3, StartPayment::Postpaid).await;
+    let real_top_up = world.top_up(user(2), "9").await;
+    world.settle_down().await;
+    assert_eq!(world.devices.orders.lock().unwrap().len(), 1, "nobody but the import plays its devices");
+    world.pass(2 * DAY, HOUR).await;
+    for payment in [unpaid.payment_id.unwrap(), top_up] {
+        assert_eq!(world.payment(payment).await.status(), PaymentStatus::Open);
+    }
+    for payment in [real_unpaid.payment_id.unwrap(), real_top_up] {
+        assert_eq!(world.payment(payment).await.status(), PaymentStatus::Closed);
+    }
+    assert!(matches!(world.session(starting.session_id).await, Session::Starting { .. }));
+    assert!(matches!(world.session(real_starting.session_id).await, Session::NotStarted(_)));
+    // It goes on as if nothing had been.
+    world.pays(unpaid.payment_id.unwrap()).await;
+    world.pays(top_up).await;
+    for session in [unpaid.session_id, starting.session_id] {
+        world.charge(session, "20", 60).await;
+        world.report(session, DeviceFact::Unplugged { unplugged_at: world.now() }).await;
+        world.settle_down().await;
+        assert_eq!(bill(&world.session(session).await), "24.00");
+    }
     are_in_order(&world).await;
 }
