@@ -64,6 +64,18 @@ install_missing_packages() {
     fi
 }
 
+# NATS for the tests. Debian's package would start a service that nobody asked for, so where the program is missing, it alone is unpacked into this directory.
+provide_nats_server() {
+    local place=$1
+    PATH=$PATH:/usr/sbin:$place/usr/sbin
+    command -v nats-server >/dev/null && return 0
+    command -v apt-get >/dev/null || fail "this machine has no nats-server and no apt-get to fetch it with; install nats-server 2.9 or newer"
+    say "fetching nats-server"
+    mkdir -p "$place"
+    (cd "$place" && { apt-get download -q nats-server || { as_root apt-get update -q && apt-get download -q nats-server; }; } >&2 &&
+        dpkg -x nats-server_*.deb . && rm -f nats-server_*.deb) || fail "nats-server could not be fetched"
+}
+
 # The oldest Rust that builds this stands in Cargo.toml; the system's own packages are usually older.
 check_rust() {
     local wanted have

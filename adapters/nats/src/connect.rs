@@ -1,0 +1,173 @@
+//! The connection to NATS. It comes back by itself, each time after a longer pause, for as long as it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::{self, ErrorCode};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::{debug, info, warn};
+
+use crate::error::FeedError;
+
+/// A server that has not answered by then is away.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Between two attempts to connect there is no more than this.
+const RECONNECT_MAX: Duration = Duration::from_secs(4);
+/// Messages on their way from this process to the socket: more than any window, so that publishing never waits where nobody listens.
+const CLIENT_CAPACITY: usize = 16_384;
+
+/// A connection to a NATS server, or to a cluster of them.
+#[derive(Clone, Debug)]
+pub struct Nats {
+    pub(crate) client: Client,
+    pub(crate) context: jetstream::Context,
+}
+
+/// The servers that a setting names: `nats://a:4222,nats://b:4222`.
+///
+/// # Errors
+/// When one is not a URL. The text is not repeated: it may hold a password.
+pub fn servers(urls: &str) -> Result<Vec<ServerAddr>, String> {
+    let one = |url: &str| url.trim().parse::<ServerAddr>().map_err(|error| error.to_string());
+    let found = urls.split(',').map(one).collect::<Result<Vec<_>, _>>();
+    match found {
+        Ok(servers) if servers.iter().all(|server| !server.is_websocket()) => Ok(servers),
+        Ok(_) => Err("web sockets are not spoken here".to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Nats {
+    /// Connects when the servers are there, and goes on trying while they are not. Returns at once.
+    ///
+    /// # Errors
+    /// When the URLs are none.
+    pub async fn lazily(urls: &str, name: &str) -> Result<Nats, FeedError> {
+        Nats::of(urls, options(name).retry_on_initial_connect()).await
+    }
+
+    /// Connects now, or says why not.
+    ///
+    /// # Errors
+    /// When no server can be reached.
+    pub async fn connect(urls: &str, name: &str) -> Result<Nats, FeedError> {
+        let reached = tokio::time::timeout(ANSWER_MAX, Nats::of(urls, options(name))).await;
+        reached.unwrap_or_else(|_| Err(FeedError::Unavailable { reason: "no server has answered".to_owned() }))
+    }
+
+    async fn of(urls: &str, options: ConnectOptions) -> Result<Nats, FeedError> {
+        let servers = servers(urls).map_err(|reason| FeedError::Refused { reason: format!("CHARGELEDGER_NATS_URL: {reason}") })?;
+        let client = options.connect(servers).await.map_err(|error| FeedError::unavailable(&error))?;
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(ANSWER_MAX);
+        Ok(Nats { client, context })
+    }
+
+    /// Whether there is a connection at the moment.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// What the server calls its release; empty before the first connection.
+    #[must_use]
+    pub fn server_version(&self) -> String {
+        self.client.try_server_info().map(|info| info.version).unwrap_or_default()
+    }
+
+    /// Everything that was handed over is on its way, as far as there is a way.
+    pub async fn flush(&self) {
+        // Without a connection there is nothing to wait for.
+        let _ = tokio::time::timeout(ANSWER_MAX, self.client.flush()).await;
+    }
+}
+
+fn options(name: &str) -> ConnectOptions {
+    let seen = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    ConnectOptions::new()
+        .name(name)
+        .connection_timeout(ANSWER_MAX)
+        .request_timeout(Some(ANSWER_MAX))
+        // A server that has vanished without a word is noticed after two of these.
+        .ping_interval(Duration::from_secs(5))
+        .client_capacity(CLIENT_CAPACITY)
+        .subscription_capacity(CLIENT_CAPACITY)
+        .max_reconnects(None)
+        .reconnect_delay_callback(|attempts| {
+            let doubled = Duration::from_millis(50) * 2_u32.saturating_pow(u32::try_from(attempts.min(8)).unwrap_or(8));
+            // Not all at once: everybody who lost a server comes back to the same ones.
+            doubled.min(RECONNECT_MAX).mul_f64(rand::random_range(0.75..1.0))
+        })
+        .event_callback(move |event| {
+            let seen = seen.clone();
+            async move {
+                match event {
+                    Event::Connected => {
+                        if seen.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                            metrics::counter!("feed_reconnects_total").increment(1);
+                        }
+                        info!("connected to NATS");
+                    }
+                    Event::Disconnected => warn!("the connection to NATS is lost"),
+                    other => debug!(event = %other, "NATS"),
+                }
+            }
+        })
+}
+
+impl Nats {
+    /// Asks the JetStream API, whose own refusals are told from no answer at all.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, subject: String, request: &(impl Serialize + Sync)) -> Result<T, Answered> {
+        match self.context.request(subject, request).await {
+            Ok(Response::Ok(answer)) => Ok(answer),
+            Ok(Response::Err { error }) => Err(Answered::Refused(error)),
+            Err(error) => Err(Answered::Not(FeedError::unavailable(&error))),
+        }
+    }
+}
+
+/// What came of a request to the JetStream API that did not do what it was to do.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// The server said why.
+    Refused(jetstream::Error),
+    /// There was no answer.
+    Not(FeedError),
+}
+
+impl Answered {
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Answered::Refused(error) => Some(error.error_code()),
+            Answered::Not(_) => None,
+        }
+    }
+}
+
+impl From<Answered> for FeedError {
+    fn from(answered: Answered) -> FeedError {
+        match answered {
+            // The servers are electing, or one is on its way down.
+            Answered::Refused(error) if error.code() == 503 => FeedError::Unavailable { reason: error.to_string() },
+            Answered::Refused(error) => FeedError::Refused { reason: error.to_string() },
+            Answered::Not(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_servers_are_separated_by_commas_and_a_password_is_not_repeated() {
+        assert_eq!(servers("nats://a:4222, tls://b:4333").unwrap().len(), 2);
+        assert_eq!(servers("127.0.0.1:4222").unwrap().len(), 1);
+        let error = servers("nats://me:secret@").unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+        assert!(servers("wss://a").is_err());
+    }
+}

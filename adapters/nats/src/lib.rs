@@ -1,0 +1,29 @@
+//! The feed: every event of the log in a stream of NATS JetStream.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`wire`] | an event as a message, and back |
+//! | [`connect`], [`stream`] | the server, and the stream, made and checked |
+//! | [`publisher`], [`publish`], `place` | the role that publishes; one stretch of publishing; where it goes on |
+//! | [`progress`] | how far it is |
+//!
+//! The log is the truth and the stream is not: it can be deleted and made again. Nothing here reads what an event says.
+
+pub mod connect;
+mod error;
+mod place;
+pub mod progress;
+pub mod publish;
+pub mod publisher;
+pub mod stream;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+pub use connect::Nats;
+pub use error::FeedError;
+pub use publish::Window;
+pub use publisher::Publisher;
+pub use stream::{FeedStream, StreamSettings};
