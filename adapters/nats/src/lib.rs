@@ -6,20 +6,26 @@
 //! | [`connect`], [`stream`] | the server, and the stream, made and checked |
 //! | [`publisher`], [`publish`], `place` | the role that publishes; one stretch of publishing; where it goes on |
 //! | [`progress`] | how far it is |
+//! | [`reconcile`], [`again`] | the stream compared with the log, holes filled; the stream made again |
+//! | [`subscribe`], [`walk`] | for consumers: each event once; the stream in its order |
 //!
 //! The log is the truth and the stream is not: it can be deleted and made again. Nothing here reads what an event says.
 
+pub mod again;
 pub mod connect;
 mod error;
 mod place;
 pub mod progress;
 pub mod publish;
 pub mod publisher;
+pub mod reconcile;
 pub mod stream;
+pub mod subscribe;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod walk;
 pub mod wire;
 
 pub use connect::Nats;

@@ -1,8 +1,9 @@
 //! The publisher: every event of the log into the stream, in the log's order, each at the sequence that this publisher expects it to have.
 //!
-//! Each message names the sequence that the one before it has (`Nats-Expected-Last-Sequence`), so that the server refuses whatever is out of order: a message that
-//! was lost, and everything after it, or a second publisher. That is also why one acknowledgement for many messages will do: a message that is stored at its
-//! sequence proves all before it.
+//! Each message names the sequence and the id of the one before it (`Nats-Expected-Last-Sequence`, `Nats-Expected-Last-Msg-Id`), so that the server refuses whatever is
+//! out of order: a message that was lost, and everything after it, or a second publisher. The sequence alone would not do while many messages are under way: where
+//! somebody else has written three, the fourth of them would fit again. That chain is also why one acknowledgement for many messages will do: a message that is
+//! stored proves all before it.
 //!
 //! Deliberately absent: a checkpoint. How far the feed is stands in its last message.
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use async_nats::header::{HeaderName, NATS_EXPECTED_STREAM};
 use async_nats::{Message, StatusCode};
+use domain::ids::EventId;
 use domain::log::{EventStore, Filter, Page, Position, StoreError, StoredEvent};
 use futures::StreamExt as _;
 use serde::Deserialize;
@@ -29,8 +31,9 @@ use crate::stream::FeedStream;
 use crate::wire::{self, MESSAGE_ID, Purpose};
 
 const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
-/// The server's words for: the sequence is not the one that was expected.
-const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
+const EXPECTED_LAST_ID: HeaderName = HeaderName::from_static("Nats-Expected-Last-Msg-Id");
+/// The server's words for: the last message is not the one that was expected.
+const WRONG_LAST_MESSAGE: [u64; 3] = [10_070, 10_071, 10_164];
 /// How often it is looked whether everything is as it should be.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a stream in which nothing is published is looked at: somebody may have emptied it.
@@ -128,7 +131,7 @@ pub(crate) fn stored(answer: &Message) -> Result<Stored, FeedError> {
     match ack.error {
         None if ack.duplicate => Ok(Stored::Known(ack.seq)),
         None => Ok(Stored::At(ack.seq)),
-        Some(refusal) if WRONG_LAST_SEQUENCE.contains(&refusal.err_code) => Ok(Stored::Displaced),
+        Some(refusal) if WRONG_LAST_MESSAGE.contains(&refusal.err_code) => Ok(Stored::Displaced),
         Some(refusal) if refusal.code == 503 => Err(FeedError::Unavailable { reason: refusal.description }),
         Some(refusal) => Err(FeedError::Refused { reason: format!("{} ({})", refusal.description, refusal.err_code) }),
     }
@@ -178,6 +181,8 @@ impl Pump<'_> {
         let mut flight: VecDeque<Asked> = VecDeque::new();
         let (mut events, mut bytes) = (0_u64, 0);
         let mut open = Asked { sequence: place.sequence, position: place.position, events: 0, bytes: 0 };
+        // Of the message before, if it is of this stretch.
+        let mut last_id = None;
         let mut last_answer = Instant::now();
         let mut looked = Instant::now();
         let mut look = interval(LOOK_EVERY);
@@ -190,7 +195,7 @@ impl Pump<'_> {
                 if flight.is_empty() && open.events == 0 {
                     last_answer = Instant::now();
                 }
-                let headers = self.headers(&event, open.sequence, &run);
+                let headers = self.headers(&event, open.sequence, last_id.replace(event.metadata.event_id), &run);
                 let (size, position) = (event.payload.len() + 1_024, event.position);
                 (events, bytes) = (events + 1, bytes + size);
                 open = Asked { sequence: open.sequence + 1, position, events: open.events + 1, bytes: open.bytes + size };
@@ -264,9 +269,12 @@ impl Pump<'_> {
         Ok(sequence > 0 && self.stream.state().await?.messages == 0 && self.log.head().await?.events > 0)
     }
 
-    fn headers(&self, event: &StoredEvent, last_sequence: u64, run: &str) -> async_nats::HeaderMap {
+    fn headers(&self, event: &StoredEvent, last_sequence: u64, last_id: Option<EventId>, run: &str) -> async_nats::HeaderMap {
         let mut headers = wire::headers(event, run, self.purpose, event.position);
         headers.insert(EXPECTED_LAST_SEQUENCE, last_sequence.to_string());
+        if let Some(id) = last_id {
+            headers.insert(EXPECTED_LAST_ID, id.to_string());
+        }
         headers.insert(NATS_EXPECTED_STREAM, self.stream.settings.name.as_str());
         headers
     }

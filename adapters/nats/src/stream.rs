@@ -239,7 +239,6 @@ impl FeedStream {
     }
 
     /// Takes every message out of the stream. Its consumers stay, and get what is published from here on.
-    #[allow(dead_code)]
     pub(crate) async fn purge(&self) -> Result<(), FeedError> {
         self.nats.ask::<Done>(format!("STREAM.PURGE.{}", self.settings.name), &json!({})).await?;
         Ok(())

@@ -1,5 +1,7 @@
 //! The feed on real servers: what is in the stream is counted event by event, after whatever happened to the servers, the publisher or the stream.
 
+mod consuming;
+mod mending;
 mod publishing;
 
 use std::sync::Arc;
