@@ -107,7 +107,7 @@ fn options(name: &str) -> ConnectOptions {
                 match event {
                     Event::Connected => {
                         if seen.swap(true, std::sync::atomic::Ordering::Relaxed) {
-                            metrics::counter!("feed_reconnects_total").increment(1);
+                            metrics::counter!("chargeledger_feed_reconnects_total").increment(1);
                         }
                         info!("connected to NATS");
                     }

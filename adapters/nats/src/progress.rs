@@ -161,14 +161,14 @@ pub async fn waits_since(log: &dyn EventStore, position: Position) -> Result<i64
 /// Shows how the publisher is, to whatever recorder the process has.
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float; no money in it")]
 pub(crate) fn measure(status: &Status) {
-    metrics::gauge!("feed_position").set(status.position.0 as f64);
-    metrics::gauge!("feed_lag_events").set(status.lag_events as f64);
-    metrics::gauge!("feed_lag_seconds").set(status.lag_seconds as f64);
-    metrics::gauge!("feed_events_per_second").set(status.events_per_s as f64);
-    metrics::counter!("feed_events_published_total").absolute(status.published);
-    metrics::counter!("feed_displaced_total").absolute(status.displaced);
-    metrics::counter!("feed_reconnects_total").increment(0);
+    metrics::gauge!("chargeledger_feed_position").set(status.position.0 as f64);
+    metrics::gauge!("chargeledger_feed_lag_events").set(status.lag_events as f64);
+    metrics::gauge!("chargeledger_feed_lag_seconds").set(status.lag_seconds as f64);
+    metrics::gauge!("chargeledger_feed_events_per_second").set(status.events_per_s as f64);
+    metrics::counter!("chargeledger_feed_events_published_total").absolute(status.published);
+    metrics::counter!("chargeledger_feed_displaced_total").absolute(status.displaced);
+    metrics::counter!("chargeledger_feed_reconnects_total").increment(0);
     for state in State::ALL {
-        metrics::gauge!("feed_state", "state" => state.as_str()).set(f64::from(u8::from(status.state == state)));
+        metrics::gauge!("chargeledger_feed_state", "state" => state.as_str()).set(f64::from(u8::from(status.state == state)));
     }
 }
