@@ -304,10 +304,7 @@ impl FromStr for DatabaseUrl {
     type Err = String;
     fn from_str(text: &str) -> Result<DatabaseUrl, String> {
         // Whether it names a database that is there is found out by connecting.
-        match text.parse::<tokio_postgres::Config>() {
-            Ok(_) => Ok(DatabaseUrl(text.to_owned())),
-            Err(error) => Err(format!("not a PostgreSQL URL like postgresql://user:password@host/database: {error}")),
-        }
+        read_models::check_url(text).map(|()| DatabaseUrl(text.to_owned()))
     }
 }
 

@@ -3,17 +3,16 @@
 //! Two pools, so that queries never wait for projectors nor projectors for queries. Commits do not wait for the disk: after a crash of
 //! the server, rows and checkpoint go back together, and the log brings them forward again.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use projections::port::ReadStoreError;
 use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, NoTls};
 use tracing::info;
 
 use crate::error;
+use crate::server::Server;
 
 mod migrations {
     refinery::embed_migrations!("../../schemas/sql");
@@ -51,7 +50,7 @@ impl Default for Settings {
 
 /// The read models' database.
 pub struct ReadModels {
-    pub(crate) config: Config,
+    pub(crate) server: Server,
     pub(crate) queries: Pool,
     pub(crate) projectors: Pool,
     is_ready: Mutex<bool>,
@@ -63,10 +62,9 @@ impl ReadModels {
     /// # Errors
     /// When the URL is none.
     pub fn new(url: &str, settings: Settings) -> Result<ReadModels, ReadStoreError> {
-        let mut config = Config::from_str(url).map_err(|error| {
-            // The URL may hold a password: what is wrong with it is said, it is not.
-            ReadStoreError::Refused { reason: format!("CHARGELEDGER_DATABASE_URL cannot be read: {error}") }
-        })?;
+        let mut server =
+            Server::of(url).map_err(|reason| ReadStoreError::Refused { reason: format!("CHARGELEDGER_DATABASE_URL: {reason}") })?;
+        let config = &mut server.config;
         config.application_name("chargeledger").connect_timeout(Duration::from_secs(5));
         // A server that has vanished without a word, as in a fail-over, is noticed in seconds, and not when TCP gives up after a quarter of an hour.
         config.keepalives(true).keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(2)).keepalives_retries(3);
@@ -74,10 +72,10 @@ impl ReadModels {
         if config.get_user().is_none() {
             config.user("postgres");
         }
-        let queries = pool(&config, settings.query_connections_max, settings.query_timeout, settings.wait_timeout)?;
+        let queries = pool(&server, settings.query_connections_max, settings.query_timeout, settings.wait_timeout)?;
         // A projector that waits for a connection is only late.
-        let projectors = pool(&config, settings.projector_connections_max, settings.projector_timeout, Duration::from_secs(300))?;
-        Ok(ReadModels { config, queries, projectors, is_ready: Mutex::new(false) })
+        let projectors = pool(&server, settings.projector_connections_max, settings.projector_timeout, Duration::from_secs(300))?;
+        Ok(ReadModels { server, queries, projectors, is_ready: Mutex::new(false) })
     }
 
     /// A connection for queries.
@@ -109,7 +107,7 @@ impl ReadModels {
             return Ok(());
         }
         match self.projector_client().await {
-            Err(ReadStoreError::Missing { .. }) => create_database(&self.config).await?,
+            Err(ReadStoreError::Missing { .. }) => create_database(&self.server).await?,
             Err(error) => return Err(error),
             Ok(_) => {}
         }
@@ -123,10 +121,8 @@ impl ReadModels {
     /// # Errors
     /// When the server does not answer, or the role may not.
     pub async fn drop_database(&self) -> Result<(), ReadStoreError> {
-        let Some(name) = self.config.get_dbname() else { return Ok(()) };
-        let mut config = self.config.clone();
-        config.dbname("postgres");
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| error::database(&error))?;
+        let Some(name) = self.server.config.get_dbname() else { return Ok(()) };
+        let (client, connection) = beside(&self.server).connect().await.map_err(|error| error::database(&error))?;
         let connection = tokio::spawn(connection);
         let quoted = name.replace('"', "\"\"");
         let dropped = client.batch_execute(&format!("DROP DATABASE IF EXISTS \"{quoted}\" WITH (FORCE)")).await;
@@ -166,12 +162,17 @@ impl ReadModels {
     }
 }
 
+/// The database that every server has, from which others are made and dropped.
+fn beside(server: &Server) -> Server {
+    server.with(|config| {
+        config.dbname("postgres");
+    })
+}
+
 /// Makes the database that a URL names, if its server is there and the role may.
-pub(crate) async fn create_database(config: &Config) -> Result<(), ReadStoreError> {
-    let Some(name) = config.get_dbname() else { return Ok(()) };
-    let mut config = config.clone();
-    config.dbname("postgres");
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| error::database(&error))?;
+pub(crate) async fn create_database(server: &Server) -> Result<(), ReadStoreError> {
+    let Some(name) = server.config.get_dbname() else { return Ok(()) };
+    let (client, connection) = beside(server).connect().await.map_err(|error| error::database(&error))?;
     let connection = tokio::spawn(connection);
     let quoted = name.replace('"', "\"\"");
     let created = client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await;
@@ -191,14 +192,12 @@ pub(crate) async fn create_database(config: &Config) -> Result<(), ReadStoreErro
     }
 }
 
-fn pool(config: &Config, connections_max: usize, timeout: Duration, wait: Duration) -> Result<Pool, ReadStoreError> {
-    let mut config = config.clone();
-    let given = config.get_options().unwrap_or_default().to_owned();
-    config.options(format!(
-        "{given} -c synchronous_commit=off -c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c client_min_messages=warning",
+fn pool(server: &Server, connections_max: usize, timeout: Duration, wait: Duration) -> Result<Pool, ReadStoreError> {
+    let server = server.with_options(&format!(
+        "-c synchronous_commit=off -c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c client_min_messages=warning",
         timeout.as_millis()
     ));
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager = Manager::from_config(server.config, server.tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)
         .max_size(connections_max.max(1))
         .wait_timeout(Some(wait))

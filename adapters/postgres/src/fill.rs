@@ -1,8 +1,8 @@
 //! A thread's own connection that fills a build: binary `COPY`, and the note that the part is filled, in one transaction.
 
+use postgres::Client;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
-use postgres::{Client, NoTls};
 use projections::fold::{Definition, Part};
 use projections::port::{Build, ReadStoreError};
 use projections::rebuild::port::Filler;
@@ -11,6 +11,7 @@ use projections::value::Value;
 
 use crate::cells::Cell;
 use crate::error::database;
+use crate::server::Server;
 use crate::store::{bigint, names, wire_type};
 
 pub(crate) struct CopyFiller {
@@ -24,12 +25,10 @@ pub(crate) struct CopyFiller {
 
 impl CopyFiller {
     /// Connects. Blocks.
-    pub(crate) fn connect(config: &tokio_postgres::Config, definition: &Definition, build: &Build) -> Result<CopyFiller, ReadStoreError> {
-        let mut config = config.clone();
-        let given = config.get_options().unwrap_or_default().to_owned();
+    pub(crate) fn connect(server: &Server, definition: &Definition, build: &Build) -> Result<CopyFiller, ReadStoreError> {
         // What is not on disk after a crash of the server is not noted as filled either.
-        config.options(format!("{given} -c synchronous_commit=off -c statement_timeout=0 -c timezone=UTC -c client_min_messages=warning"));
-        let client = postgres::Config::from(config).connect(NoTls).map_err(|error| database(&error))?;
+        let server = server.with_options("-c synchronous_commit=off -c statement_timeout=0 -c timezone=UTC -c client_min_messages=warning");
+        let client = postgres::Config::from(server.config).connect(server.tls).map_err(|error| database(&error))?;
         let table = definition.table;
         Ok(CopyFiller {
             client,

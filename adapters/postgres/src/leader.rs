@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use projections::port::{Leadership, ReadStoreError};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 use tracing::{debug, warn};
 
 use crate::connect::create_database;
 use crate::error::database;
+use crate::server::Server;
 
 /// After this much silence, the other end is asked whether it is still there, every second, three times.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -24,24 +25,23 @@ const TRY: &str = "SELECT name FROM unnest($1::text[], $2::bigint[]) AS p(name, 
 
 /// A claim to lead projections.
 pub struct Leader {
-    config: Config,
+    server: Server,
     session: Option<Client>,
     led: HashSet<&'static str>,
 }
 
 impl Leader {
     /// Connects when it is first asked.
-    pub(crate) fn new(config: &Config) -> Leader {
-        let mut config = config.clone();
-        let given = config.get_options().unwrap_or_default().to_owned();
+    pub(crate) fn new(server: &Server) -> Leader {
         // The server's own ends of it: what lets go of the locks when this machine has vanished.
-        config.options(format!(
-            "{given} -c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3 -c statement_timeout=4000 \
-             -c idle_session_timeout=0 -c client_min_messages=warning"
-        ));
+        let mut server = server.with_options(
+            "-c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3 -c statement_timeout=4000 \
+             -c idle_session_timeout=0 -c client_min_messages=warning",
+        );
+        let config = &mut server.config;
         config.application_name("chargeledger leader").keepalives(true).keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX * 2);
         config.keepalives_interval(Duration::from_secs(1)).keepalives_retries(3);
-        Leader { config, session: None, led: HashSet::new() }
+        Leader { server, session: None, led: HashSet::new() }
     }
 
     /// A new session, which leads nothing yet.
@@ -50,10 +50,10 @@ impl Leader {
             warn!(projections = self.led.len(), "the connection that leads is lost");
         }
         self.give_up();
-        let (client, connection) = match self.config.connect(NoTls).await.map_err(|error| database(&error)) {
+        let (client, connection) = match self.server.connect().await.map_err(|error| database(&error)) {
             Err(ReadStoreError::Missing { .. }) => {
-                create_database(&self.config).await?;
-                self.config.connect(NoTls).await.map_err(|error| database(&error))?
+                create_database(&self.server).await?;
+                self.server.connect().await.map_err(|error| database(&error))?
             }
             connected => connected?,
         };

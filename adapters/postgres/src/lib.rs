@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `server` | where the database is, and the TLS on the way there |
 //! | [`connect`] | the pools, and everything that is missing on the server made |
 //! | [`leader`] | which process leads which projection: advisory locks of one session |
 //! | [`schema`] | tables of builds from the projections' row types |
@@ -27,6 +28,8 @@ mod page;
 pub mod query;
 mod rebuild;
 pub mod schema;
+mod server;
 pub mod store;
 
 pub use connect::{ReadModels, Settings};
+pub use server::check_url;

@@ -8,7 +8,7 @@ use projections::port::{Build, BuildState, Counted, ReadStoreError};
 use projections::rebuild::port::{Begin, Begun, BuildStore, Diff, Filler, Held, Job, Lease, Wanted};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Json;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Row};
 
 use crate::ReadModels;
 use crate::diff;
@@ -47,7 +47,7 @@ impl Drop for ConnectionLease {
 impl BuildStore for ReadModels {
     async fn lease(&self, name: &str) -> Result<Option<Box<dyn Lease>>, ReadStoreError> {
         self.prepare().await?;
-        let (client, connection) = self.config.connect(NoTls).await.map_err(|error| database(&error))?;
+        let (client, connection) = self.server.connect().await.map_err(|error| database(&error))?;
         let connection = tokio::spawn(async move { drop(connection.await) });
         let lease = ConnectionLease { client, connection };
         let sql = "SELECT pg_try_advisory_lock($1, hashtext($2))";
@@ -102,7 +102,7 @@ impl BuildStore for ReadModels {
     }
 
     fn filler(&self, definition: &Definition, build: &Build) -> Result<Box<dyn Filler>, ReadStoreError> {
-        Ok(Box::new(CopyFiller::connect(&self.config, definition, build)?))
+        Ok(Box::new(CopyFiller::connect(&self.server, definition, build)?))
     }
 
     async fn make_indexes(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError> {

@@ -111,7 +111,7 @@ impl ReadStore for ReadModels {
     }
 
     fn leadership(&self) -> Box<dyn Leadership> {
-        Box::new(Leader::new(&self.config))
+        Box::new(Leader::new(&self.server))
     }
 }
 
