@@ -1,5 +1,6 @@
 //! Stations, piles and connectors: registered, changed, retired.
 
+use domain::agency::Ownership;
 use domain::connector::{Connector, ConnectorCommand};
 use domain::ids::{ConnectorId, PileId, StationId, TariffId};
 use domain::log::StreamId;
@@ -12,8 +13,23 @@ use crate::error::CommandError;
 use crate::handle::Done;
 use crate::request::{Caller, RequestIds};
 
+/// A station that is put into service.
+#[derive(Debug, Clone)]
+pub struct NewStation {
+    /// Which.
+    pub station_id: StationId,
+    /// The operator's own code for it.
+    pub code: String,
+    /// What people need to find it.
+    pub details: StationDetails,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Whose it is; none when it is the operator's own.
+    pub ownership: Option<Ownership>,
+}
+
 impl Commands {
-    /// Puts a station into service.
+    /// Puts a station of the operator's own into service.
     ///
     /// # Errors
     /// When its details cannot be.
@@ -26,10 +42,36 @@ impl Commands {
         details: StationDetails,
         zone: ZoneName,
     ) -> Result<Done<Station>, CommandError> {
-        let operator_id = caller.operator_id;
-        let command = StationCommand::Register { station_id, operator_id, code, details, zone };
-        let envelope = caller.envelope(ids.command("register station"), station_id.0);
-        Ok(self.ledger.handle::<Station>(&StreamId::station(station_id), command, &envelope).await?)
+        self.register_station_of(caller, ids, NewStation { station_id, code, details, zone, ownership: None }).await
+    }
+
+    /// Puts a station into service, whoever owns it.
+    ///
+    /// # Errors
+    /// When its details or the owner's terms cannot be: nothing is done then.
+    pub async fn register_station_of(&self, caller: &Caller, ids: &RequestIds, new: NewStation) -> Result<Done<Station>, CommandError> {
+        let NewStation { station_id, code, details, zone, ownership } = new;
+        let register = StationCommand::Register { station_id, operator_id: caller.operator_id, code, details, zone };
+        let envelope = |name| caller.envelope(ids.command(name), station_id.0);
+        let mut commands = vec![(register, envelope("register station"))];
+        if ownership.is_some() {
+            commands.push((StationCommand::SetOwnership { ownership }, envelope("set ownership")));
+        }
+        Ok(self.ledger.handle_all::<Station>(&StreamId::station(station_id), &commands).await?)
+    }
+
+    /// Says whose a station is, and what the operator keeps for running it: for the sessions that begin from now on. None makes it the operator's own.
+    ///
+    /// # Errors
+    /// When there is none, or the terms cannot be.
+    pub async fn set_station_ownership(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        station_id: StationId,
+        ownership: Option<Ownership>,
+    ) -> Result<Done<Station>, CommandError> {
+        self.on_station(caller, ids, station_id, "set ownership", StationCommand::SetOwnership { ownership }).await
     }
 
     /// Changes what people need to find a station.

@@ -1,7 +1,7 @@
 //! Operators: the tenants, and the posting rules that their books follow.
 
 use domain::ids::{OperatorCode, OperatorId};
-use domain::journal::{Journal, JournalCommand};
+use domain::journal::{Journal, JournalCommand, JournalError, RulesVersion};
 use domain::key::{KeyError, Role};
 use domain::log::StreamId;
 use domain::operator::{BookingMode, Operator, OperatorCommand, OperatorError};
@@ -9,7 +9,7 @@ use domain::time::ZoneName;
 
 use crate::Commands;
 use crate::error::CommandError;
-use crate::handle::Done;
+use crate::handle::{Done, HandleError};
 use crate::key::FreshKey;
 use crate::request::{Caller, RequestIds};
 
@@ -50,7 +50,7 @@ impl Commands {
         Ok(Joined { operator, admin_key })
     }
 
-    /// Lets an operator join. `caller.operator_id` is its own.
+    /// Lets an operator join. `caller.operator_id` is its own. One that books as agent adopts posting rules that divide bills before anything is billed.
     ///
     /// # Errors
     /// When it is there already, with other details.
@@ -66,7 +66,44 @@ impl Commands {
         let operator_id: OperatorId = caller.operator_id;
         let command = OperatorCommand::Register { operator_id, code, name, books_zone, booking };
         let envelope = caller.envelope(ids.command("register operator"), operator_id.0);
-        Ok(self.ledger.handle::<Operator>(&StreamId::operator(operator_id), command, &envelope).await?)
+        let registered = self.ledger.handle::<Operator>(&StreamId::operator(operator_id), command, &envelope).await?;
+        if booking == BookingMode::Agent {
+            self.let_rules_divide(caller, ids).await?;
+        }
+        Ok(registered)
+    }
+
+    /// Lets the caller's books treat other owners' stations otherwise, for the sessions that begin from now on. As agent they first adopt posting rules that
+    /// divide bills, if theirs do not: the sessions of before are posted as they would have been.
+    ///
+    /// # Errors
+    /// When there is no such operator, or it has left.
+    pub async fn set_booking(&self, caller: &Caller, ids: &RequestIds, booking: BookingMode) -> Result<Done<Operator>, CommandError> {
+        let operator_id = caller.operator_id;
+        let stream = StreamId::operator(operator_id);
+        self.owned("operator", &stream, operator_id).await?;
+        if booking == BookingMode::Agent && !self.ledger.load::<Operator>(&stream).await?.state.is_closed() {
+            self.let_rules_divide(caller, ids).await?;
+        }
+        let envelope = caller.envelope(ids.command("set booking"), operator_id.0);
+        let command = OperatorCommand::SetBooking { booking };
+        Ok(self.ledger.handle_at::<Operator>(&stream, command, &envelope, ids.revision()).await?)
+    }
+
+    async fn let_rules_divide(&self, caller: &Caller, ids: &RequestIds) -> Result<(), CommandError> {
+        let stream = StreamId::journal(caller.operator_id);
+        let books = self.ledger.load::<Journal>(&stream).await?.state;
+        // Rules of a newer build divide too: they never go back.
+        if books.rules().is_none_or(RulesVersion::divide) {
+            return Ok(());
+        }
+        let adopt = JournalCommand::AdoptRules { operator_id: caller.operator_id, rules_version: RulesVersion::NEWEST.number() };
+        let envelope = caller.envelope(ids.command("let rules divide"), caller.operator_id.0);
+        match self.ledger.handle::<Journal>(&stream, adopt, &envelope).await {
+            // Somebody else adopted them a moment ago.
+            Ok(_) | Err(HandleError::Refused(JournalError::NotNewer { .. })) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Lets the caller's books follow newer posting rules from now on. Closed books stay as they are.

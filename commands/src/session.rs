@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use domain::agency::{self, AgencyTerms};
 use domain::connector::{Connector, ConnectorCommand};
 use domain::decider::Decider as _;
 use domain::ids::{ConnectorId, OrderNumber, PaymentId, SessionId, TariffId, UserId};
+use domain::journal::Journal;
 use domain::log::{Position, StreamId};
-use domain::operator::Operator;
+use domain::operator::{BookingMode, Operator};
 use domain::payment::Channel;
 use domain::pile::Pile;
 use domain::pricing::{self, Bill};
@@ -80,6 +82,8 @@ pub struct Spot {
     pub zone: ZoneName,
     /// The most that the connector gives.
     pub rated_power: Option<Power>,
+    /// How bills are divided between the station's owner and the operator; none when they are booked whole.
+    pub agency: Option<Box<AgencyTerms>>,
     station: String,
 }
 
@@ -131,8 +135,8 @@ impl Commands {
         {
             return Err(refusal.into());
         }
-        let request =
-            Request { refs: spot.refs, order_number: order_number.clone(), mode, tariff, zone: spot.zone, rated_power: spot.rated_power };
+        let Spot { refs, zone, rated_power, agency, .. } = spot;
+        let request = Request { refs, order_number: order_number.clone(), mode, tariff, zone, rated_power, agency };
         let envelope = caller.envelope(ids.command("request session"), session_id.0);
         let done = self.ledger.handle::<Session>(&stream, SessionCommand::Request(Box::new(request)), &envelope).await?;
         Ok(Requested { session_id, order_number, payment_id, position: done.position })
@@ -279,8 +283,18 @@ impl Commands {
             None => None,
         };
         let refs = SessionRefs { session_id, station_id, pile_id, connector_id, user_id };
+        let agency = self.agency_terms(caller, &operator, &station).await?.map(Box::new);
         let rated_power = pile.rated_power();
-        Ok(Spot { connector, refs, operator, tariff, zone, rated_power, station: station_id.to_string() })
+        Ok(Spot { connector, refs, operator, tariff, zone, rated_power, agency, station: station_id.to_string() })
+    }
+
+    /// The books are asked only for an operator that books as agent: most sessions do not have to read them.
+    async fn agency_terms(&self, caller: &Caller, operator: &Operator, station: &Station) -> Result<Option<AgencyTerms>, CommandError> {
+        if operator.facts().is_none_or(|facts| facts.booking == BookingMode::Principal) || station.ownership().is_none() {
+            return Ok(None);
+        }
+        let books = self.ledger.load::<Journal>(&StreamId::journal(caller.operator_id)).await?.state;
+        Ok(agency::terms_of(operator, &books, station))
     }
 }
 
@@ -300,6 +314,7 @@ impl Spot {
     /// When the operator is not registered.
     pub fn discovery(self, at: Timestamp) -> Result<Discovery, CommandError> {
         let order_number = self.order_number(self.refs.session_id, at)?;
-        Ok(Discovery { refs: self.refs, order_number, tariff: self.tariff, zone: self.zone, rated_power: self.rated_power })
+        let Spot { refs, tariff, zone, rated_power, agency, .. } = self;
+        Ok(Discovery { refs, order_number, tariff, zone, rated_power, agency })
     }
 }

@@ -69,7 +69,7 @@ fn bill() -> Bill {
 
 fn requested(refs: SessionRefs, mode: PaymentMode) -> SessionEvent {
     let order_number = "MA5GXX12T260301000000000010".parse().unwrap();
-    SessionEvent::Requested { refs, order_number, mode, tariff: tariff(), zone: ZoneName::shanghai(), rated_power: None }
+    SessionEvent::Requested { refs, order_number, mode, tariff: tariff(), zone: ZoneName::shanghai(), rated_power: None, agency: None }
 }
 
 fn settled(captured: &str, refund: &str, refund_to: Option<u128>) -> SessionEvent {

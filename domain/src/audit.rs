@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use crate::event::Event;
-use crate::ids::{PaymentId, SessionId, UserId};
+use crate::ids::{OperatorId, PaymentId, SessionId, UserId};
 use crate::journal::{Account, AdoptedRules, Customer, postings};
 use crate::log::{Position, Recorded};
 use crate::payment::{Channel, PaymentEvent, Purpose};
@@ -70,6 +70,8 @@ pub struct Audit {
     /// Given back to a wallet by a corrected bill, and not yet there.
     credits_due: HashMap<SessionId, (Customer, Money)>,
     received: BTreeMap<Channel, Money>,
+    /// What the bills that hold now leave to the owners of stations, worked out again from their lines and rates.
+    owners: BTreeMap<OperatorId, Money>,
 }
 
 impl Audit {
@@ -94,7 +96,12 @@ impl Audit {
         match &recorded.event {
             Event::Payment(event) => self.observe_payment(event, recorded.position),
             Event::Wallet(event) => self.observe_wallet(event),
-            Event::Session(event) => self.observe_session(event, recorded.position),
+            Event::Session(event) => {
+                self.observe_session(event, recorded.position);
+                if rules.divide() {
+                    self.observe_division(event, recorded.position);
+                }
+            }
             _ => {}
         }
     }
@@ -197,6 +204,26 @@ impl Audit {
         }
     }
 
+    /// What a bill leaves to the station's owner: its lines less the commissions, by the rates that it names.
+    fn observe_division(&mut self, event: &SessionEvent, position: Position) {
+        let (replaced, bill) = match event {
+            SessionEvent::Billed { bill, .. } => (None, bill),
+            SessionEvent::BillCorrected { replaced, bill, .. } => (Some(replaced), bill),
+            _ => return,
+        };
+        if let Some(division) = &bill.division {
+            let part = division.owner_part_of_lines(bill);
+            *self.owners.entry(division.owner_id).or_default() += part;
+            if part != division.owner_part {
+                let (number, stated) = (&bill.bill_number, division.owner_part);
+                self.find(position, format!("bill {number} leaves {stated} to the station's owner; its lines and rates leave {part}"));
+            }
+        }
+        if let Some((division, replaced)) = replaced.and_then(|replaced| Some((replaced.division.as_ref()?, replaced))) {
+            *self.owners.entry(division.owner_id).or_default() -= division.owner_part_of_lines(replaced);
+        }
+    }
+
     fn find(&mut self, position: Position, what: String) {
         self.note(Finding { position: Some(position), what });
     }
@@ -254,11 +281,13 @@ impl Audit {
         for (customer, amount) in self.credits_due.values() {
             *owed.entry(*customer).or_default() -= *amount;
         }
+        let mut owners = self.owners.clone();
         for (account, balance) in &self.balances {
             let (independent, source) = match account {
                 Account::Prepayment(customer) => (-prepaid.remove(customer).unwrap_or_default(), "prepayments and wallet"),
                 Account::Receivable(customer) => (owed.remove(customer).unwrap_or_default(), "open bills"),
                 Account::ChannelClearing(channel) => (self.received.get(channel).copied().unwrap_or_default(), "payments less refunds"),
+                Account::OperatorPayable(owner) => (-owners.remove(owner).unwrap_or_default(), "owners' parts of bills"),
                 _ => continue,
             };
             if independent != *balance {
@@ -270,6 +299,9 @@ impl Audit {
         }
         for (customer, amount) in owed.into_iter().filter(|(_, amount)| !amount.is_zero()) {
             differ(format!("{customer:?} owes {amount} on open bills, and nothing in 1122"));
+        }
+        for (owner, amount) in owners.into_iter().filter(|(_, amount)| !amount.is_zero()) {
+            differ(format!("owner {owner} is left {amount} by bills, and has nothing in 2202"));
         }
         findings
     }

@@ -10,6 +10,7 @@
 //! | [`payment`], [`wallet`] | money in, money back, money set aside |
 //! | [`station`], [`pile`], [`connector`] | what is there to charge at; the connector is the lock |
 //! | [`tariff`], [`pricing`] | what it costs, and the bill |
+//! | [`agency`] | whose a station is, and how a bill is divided between its owner and the operator |
 //! | [`journal`], [`audit`] | event → balanced entries; the books summed again from the raw log |
 //! | [`operator`], [`user`], [`key`] | tenants, drivers, API keys |
 //! | [`request`], [`process`] | client idempotency keys, process managers' progress |
@@ -17,6 +18,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod agency;
 pub mod audit;
 pub mod connector;
 pub mod decider;

@@ -257,6 +257,12 @@ impl Money {
         Money(round_half_up(self.0 * hundred / (hundred + rate.0), Money::SCALE))
     }
 
+    /// A part of it, half up: a commission. The other part is the rest, so that the two always sum to the whole.
+    #[must_use]
+    pub fn part(self, rate: Percent) -> Money {
+        Money(round_half_up(self.0 * rate.0 / Decimal::ONE_HUNDRED, Money::SCALE))
+    }
+
     /// A whole number of fen.
     #[must_use]
     pub fn from_fen(fen: i64) -> Money {

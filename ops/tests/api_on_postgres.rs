@@ -108,6 +108,44 @@ fn a_client_reads_what_it_wrote_in_every_read_model() {
 }
 
 #[test]
+fn an_agents_books_show_what_the_owner_of_a_station_is_owed() {
+    on_postgres(Limits::default(), |world| async move {
+        let path = format!("/v1/stations/{}/ownership", world.station);
+        let commission = json!({"energy_percent": "5", "service_percent": "30", "idle_percent": "0"});
+        let body = json!({"ownership": {"owner_code": "MA5OWNER1", "owner_name": "Harbour Estates", "commission": commission}});
+        let owned = send(world.request(Role::Finance, Method::PUT, &path).json(&body)).await.is(200);
+        let owner = owned["ownership"]["owner_id"].as_str().unwrap().to_owned();
+        let operator = world.get(Role::Admin, "/v1/operators").await.is(200)["items"][0]["operator_id"].as_str().unwrap().to_owned();
+        let booking = world.request(Role::Finance, Method::PUT, &format!("/v1/operators/{operator}/booking"));
+        send(booking.json(&json!({"booking": "agent"}))).await.is(200);
+
+        let (session, position) = settled(&world).await;
+        let read = async |role: Role, path: &str| send(after(&world, role, position, path)).await.is(200);
+        assert_eq!(read(Role::Partner, &format!("/v1/stations/{}", world.station)).await["owner_name"], "Harbour Estates");
+        // 16.00 for energy, of which 0.80 are kept, and 8.00 for service, of which 2.40.
+        let balance = read(Role::Finance, "/v1/ledger/trial-balance").await;
+        let stands = |account: &str| {
+            let accounts = balance["accounts"].as_array().unwrap();
+            accounts.iter().find(|row| row["account"] == account).map(|row| row["balance_yuan"].as_str().unwrap().to_owned())
+        };
+        assert_eq!(stands(&format!("2202.{owner}")), Some("-20.80".to_owned()));
+        assert_eq!(stands("6001.commission_energy"), Some("-0.75".to_owned()));
+        assert_eq!(stands("6001.commission_service"), Some("-2.26".to_owned()));
+        assert_eq!((stands("2221.commission"), stands("6001.energy")), (Some("-0.19".to_owned()), None));
+        assert_eq!(balance["balanced"], true);
+        let statement = read(Role::Finance, &format!("/v1/ledger/accounts/2202/statement?detail={owner}")).await;
+        assert_eq!((&statement["closing_yuan"], &statement["items"][0]["session_id"]), (&json!("-20.80"), &json!(session)));
+        let explained = read(Role::Finance, &format!("/v1/ledger/explain?session={session}")).await;
+        let (bill, division) = (&explained["bills"][0], &explained["bills"][0]["division"]);
+        assert_eq!((&bill["owner_part_yuan"], &bill["commission_yuan"]), (&json!("20.80"), &json!("3.20")));
+        assert_eq!((&division["owner_id"], &division["owner_part_yuan"]), (&json!(owner), &json!("20.80")));
+        assert_eq!(division["commissions"][1]["commission_yuan"], "2.40");
+        assert_eq!(bill["disagreements"], json!([]));
+        assert!(explained["postings"].as_array().unwrap().iter().any(|posting| posting["detail"] == owner.as_str()));
+    });
+}
+
+#[test]
 fn what_was_owed_is_listed_open_until_it_is_paid_and_settled_from_then_on() {
     on_postgres(Limits::default(), |world| async move {
         let (session, position) = settled(&world).await;

@@ -42,6 +42,12 @@ row! {
         tax_yuan: Money,
         /// The sum of its lines, tax included.
         total_yuan: Money,
+        /// Whose the station was, when the bill is booked as an agent's.
+        owner_id: Option<OperatorId>,
+        /// What of it is the owner's.
+        owner_part_yuan: Option<Money>,
+        /// What of it is kept as commission, tax included.
+        commission_yuan: Option<Money>,
         /// Its lines: interval, quantity, unit price, rule, amount.
         lines: serde_json::Value,
         /// The sums by kind of fee, apart into net and tax.
@@ -69,7 +75,7 @@ pub struct Bills;
 
 impl Keyed for Bills {
     type Row = BillRow;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const HANDLES: &'static [&'static str] = &["session.billed", "session.bill_corrected"];
 
     fn keys(moment: &Moment<'_>) -> Result<Vec<(String,)>, ProjectionError> {
@@ -114,6 +120,9 @@ fn issued(refs: &SessionRefs, mode: &PaymentMode, bill: &Bill, moment: &Moment<'
         idle_fee_yuan: bill.gross(FeeKind::Idle),
         tax_yuan: bill.fees.iter().map(|fee| fee.tax).sum(),
         total_yuan: bill.total,
+        owner_id: bill.division.as_ref().map(|division| division.owner_id),
+        owner_part_yuan: bill.division.as_ref().map(|division| division.owner_part),
+        commission_yuan: bill.division.as_ref().map(|division| division.commission()),
         lines: json(serde_json::to_value(&bill.lines))?,
         fees: json(serde_json::to_value(&bill.fees))?,
         replaces: None,

@@ -9,7 +9,7 @@ use domain::event::Event;
 use domain::ids::{OperatorId, StationId};
 use domain::journal::JournalEvent;
 use domain::log::{Position, Recorded};
-use domain::operator::{BookingMode, OperatorEvent};
+use domain::operator::OperatorEvent;
 use domain::station::StationEvent;
 use domain::time::ZoneName;
 
@@ -18,8 +18,6 @@ use domain::time::ZoneName;
 pub struct Books {
     /// Business dates are dates here.
     pub zone: ZoneName,
-    /// How other owners' stations are treated.
-    pub booking: BookingMode,
     /// Which version of the posting rules holds; 0 before any was adopted.
     pub rules_version: u16,
 }
@@ -28,7 +26,6 @@ pub struct Books {
 struct Operator {
     registered: Position,
     zone: ZoneName,
-    booking: BookingMode,
 }
 
 /// What the log has said so far about operators and stations. Codes and zones never change after registration, so that a first
@@ -48,8 +45,8 @@ impl Context {
     pub fn apply(&mut self, recorded: &Recorded<Event>) {
         let position = recorded.position;
         match &recorded.event {
-            Event::Operator(OperatorEvent::Registered { operator_id, books_zone, booking, .. }) => {
-                let operator = || Operator { registered: position, zone: books_zone.clone(), booking: *booking };
+            Event::Operator(OperatorEvent::Registered { operator_id, books_zone, .. }) => {
+                let operator = || Operator { registered: position, zone: books_zone.clone() };
                 self.operators.entry(*operator_id).or_insert_with(operator);
             }
             Event::Journal(JournalEvent::RulesAdopted { operator_id, rules_version }) => {
@@ -71,7 +68,7 @@ impl Context {
         let known = self.operators.get(&operator).filter(|known| known.registered <= at)?;
         let adopted = self.rules.get(&operator).map_or(&[][..], Vec::as_slice);
         let rules_version = adopted.iter().rev().find(|(since, _)| *since <= at).map_or(0, |(_, version)| *version);
-        Some(Books { zone: known.zone.clone(), booking: known.booking, rules_version })
+        Some(Books { zone: known.zone.clone(), rules_version })
     }
 
     /// The station's zone, if it was registered at a position.

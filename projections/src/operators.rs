@@ -45,14 +45,16 @@ pub struct Operators;
 
 impl Keyed for Operators {
     type Row = OperatorRow;
-    const VERSION: u32 = 1;
-    const HANDLES: &'static [&'static str] = &["operator.registered", "operator.changed", "operator.closed", "journal.rules_adopted"];
+    const VERSION: u32 = 2;
+    const HANDLES: &'static [&'static str] =
+        &["operator.registered", "operator.changed", "operator.booking_changed", "operator.closed", "journal.rules_adopted"];
 
     fn keys(moment: &Moment<'_>) -> Result<Vec<(OperatorId,)>, ProjectionError> {
         Ok(match moment.event() {
             Event::Operator(
                 OperatorEvent::Registered { operator_id, .. }
                 | OperatorEvent::Changed { operator_id, .. }
+                | OperatorEvent::BookingChanged { operator_id, .. }
                 | OperatorEvent::Closed { operator_id },
             )
             | Event::Journal(JournalEvent::RulesAdopted { operator_id, .. }) => vec![(*operator_id,)],
@@ -82,6 +84,7 @@ impl Keyed for Operators {
                 match event {
                     OperatorEvent::Registered { .. } => {}
                     OperatorEvent::Changed { name, .. } => row.name.clone_from(name),
+                    OperatorEvent::BookingChanged { booking, .. } => row.booking = word(booking),
                     OperatorEvent::Closed { .. } => row.closed = true,
                 }
             }

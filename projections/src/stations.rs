@@ -2,7 +2,7 @@
 //! where it is asked.
 
 use domain::event::Event;
-use domain::ids::{OperatorId, StationId, TariffId};
+use domain::ids::{OperatorCode, OperatorId, StationId, TariffId};
 use domain::log::{Position, Revision};
 use domain::station::{StationDetails, StationEvent};
 use domain::time::{Timestamp, ZoneName};
@@ -41,6 +41,12 @@ row! {
         zone: ZoneName,
         /// The tariff of sessions that start here.
         tariff_id: Option<TariffId>,
+        /// Whose it is, when it is not its operator's: whom 2202 is kept by.
+        owner_id: Option<OperatorId>,
+        /// The owner's organisation code.
+        owner_code: Option<OperatorCode>,
+        /// The owner's name.
+        owner_name: Option<String>,
         /// Whether it was taken out of service.
         retired: bool,
         /// When it was put into service.
@@ -62,8 +68,9 @@ pub struct Stations;
 
 impl Keyed for Stations {
     type Row = StationRow;
-    const VERSION: u32 = 1;
-    const HANDLES: &'static [&'static str] = &["station.registered", "station.changed", "station.tariff_assigned", "station.retired"];
+    const VERSION: u32 = 2;
+    const HANDLES: &'static [&'static str] =
+        &["station.registered", "station.changed", "station.tariff_assigned", "station.ownership_changed", "station.retired"];
 
     fn keys(moment: &Moment<'_>) -> Result<Vec<(StationId,)>, ProjectionError> {
         let Event::Station(event) = moment.event() else { return Ok(Vec::new()) };
@@ -71,6 +78,7 @@ impl Keyed for Stations {
             StationEvent::Registered { station_id, .. }
             | StationEvent::Changed { station_id, .. }
             | StationEvent::TariffAssigned { station_id, .. }
+            | StationEvent::OwnershipChanged { station_id, .. }
             | StationEvent::Retired { station_id } => *station_id,
         };
         Ok(vec![(id,)])
@@ -94,6 +102,9 @@ impl Keyed for Stations {
                     published_datum: String::new(),
                     zone: zone.clone(),
                     tariff_id: row.and_then(|row| row.tariff_id),
+                    owner_id: None,
+                    owner_code: None,
+                    owner_name: None,
                     retired: false,
                     registered_at: moment.occurred_at(),
                     revision: moment.recorded.revision,
@@ -108,6 +119,12 @@ impl Keyed for Stations {
                 row
             }
             StationEvent::TariffAssigned { tariff_id, .. } => StationRow { tariff_id: Some(*tariff_id), ..row.ok_or_else(missing)? },
+            StationEvent::OwnershipChanged { ownership, .. } => StationRow {
+                owner_id: ownership.as_ref().map(|ownership| ownership.owner_id),
+                owner_code: ownership.as_ref().map(|ownership| ownership.owner_code.clone()),
+                owner_name: ownership.as_ref().map(|ownership| ownership.owner_name.clone()),
+                ..row.ok_or_else(missing)?
+            },
             StationEvent::Retired { .. } => StationRow { retired: true, ..row.ok_or_else(missing)? },
         };
         row.revision = moment.recorded.revision;

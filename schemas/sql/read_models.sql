@@ -1,7 +1,7 @@
 -- Made from the projections' row types by a test of adapters/postgres; UPDATE_GOLDEN=1 writes it anew. Do not edit.
 -- Each build has tables like these, with its own number; a view in schema "read" shows the one that serves.
 
--- operators, version 1, from: operator.registered operator.changed operator.closed journal.rules_adopted
+-- operators, version 2, from: operator.registered operator.changed operator.booking_changed operator.closed journal.rules_adopted
 CREATE TABLE build.operators__b1 (
     operator_id uuid NOT NULL,
     code text NOT NULL,
@@ -29,7 +29,7 @@ COMMENT ON COLUMN build.operators__b1.position IS 'The position that this row ho
 DROP VIEW IF EXISTS read.operators;
 CREATE VIEW read.operators AS SELECT * FROM build.operators__b1;
 
--- stations, version 1, from: station.registered station.changed station.tariff_assigned station.retired
+-- stations, version 2, from: station.registered station.changed station.tariff_assigned station.ownership_changed station.retired
 CREATE TABLE build.stations__b1 (
     station_id uuid NOT NULL,
     operator_id uuid NOT NULL,
@@ -43,6 +43,9 @@ CREATE TABLE build.stations__b1 (
     published_datum text NOT NULL,
     zone text NOT NULL,
     tariff_id uuid,
+    owner_id uuid,
+    owner_code text,
+    owner_name text,
     retired boolean NOT NULL,
     registered_at timestamptz NOT NULL,
     revision bigint NOT NULL,
@@ -65,6 +68,9 @@ COMMENT ON COLUMN build.stations__b1.published_latitude IS 'North of the equator
 COMMENT ON COLUMN build.stations__b1.published_datum IS 'What the published place refers to: `WGS-84` or `GCJ-02`.';
 COMMENT ON COLUMN build.stations__b1.zone IS 'Its zone.';
 COMMENT ON COLUMN build.stations__b1.tariff_id IS 'The tariff of sessions that start here.';
+COMMENT ON COLUMN build.stations__b1.owner_id IS 'Whose it is, when it is not its operator''s: whom 2202 is kept by.';
+COMMENT ON COLUMN build.stations__b1.owner_code IS 'The owner''s organisation code.';
+COMMENT ON COLUMN build.stations__b1.owner_name IS 'The owner''s name.';
 COMMENT ON COLUMN build.stations__b1.retired IS 'Whether it was taken out of service.';
 COMMENT ON COLUMN build.stations__b1.registered_at IS 'When it was put into service.';
 COMMENT ON COLUMN build.stations__b1.revision IS 'The revision of its stream that this row holds.';
@@ -406,7 +412,7 @@ COMMENT ON COLUMN build.deadlines__b1.position IS 'The position that this row ho
 DROP VIEW IF EXISTS read.deadlines;
 CREATE VIEW read.deadlines AS SELECT * FROM build.deadlines__b1;
 
--- bills, version 1, from: session.billed session.bill_corrected
+-- bills, version 2, from: session.billed session.bill_corrected
 CREATE TABLE build.bills__b1 (
     bill_number text NOT NULL,
     operator_id uuid NOT NULL,
@@ -421,6 +427,9 @@ CREATE TABLE build.bills__b1 (
     idle_fee_yuan numeric(18,2) NOT NULL,
     tax_yuan numeric(18,2) NOT NULL,
     total_yuan numeric(18,2) NOT NULL,
+    owner_id uuid,
+    owner_part_yuan numeric(18,2),
+    commission_yuan numeric(18,2),
     lines jsonb NOT NULL,
     fees jsonb NOT NULL,
     replaces text,
@@ -448,6 +457,9 @@ COMMENT ON COLUMN build.bills__b1.service_fee_yuan IS 'Its service fee (服务�
 COMMENT ON COLUMN build.bills__b1.idle_fee_yuan IS 'Its idle fee (占位费), tax included.';
 COMMENT ON COLUMN build.bills__b1.tax_yuan IS 'The tax in it.';
 COMMENT ON COLUMN build.bills__b1.total_yuan IS 'The sum of its lines, tax included.';
+COMMENT ON COLUMN build.bills__b1.owner_id IS 'Whose the station was, when the bill is booked as an agent''s.';
+COMMENT ON COLUMN build.bills__b1.owner_part_yuan IS 'What of it is the owner''s.';
+COMMENT ON COLUMN build.bills__b1.commission_yuan IS 'What of it is kept as commission, tax included.';
 COMMENT ON COLUMN build.bills__b1.lines IS 'Its lines: interval, quantity, unit price, rule, amount.';
 COMMENT ON COLUMN build.bills__b1.fees IS 'The sums by kind of fee, apart into net and tax.';
 COMMENT ON COLUMN build.bills__b1.replaces IS 'The bill that it replaced.';
@@ -774,7 +786,7 @@ COMMENT ON COLUMN build.daily_statistics__b1.position IS 'The position that this
 DROP VIEW IF EXISTS read.daily_statistics;
 CREATE VIEW read.daily_statistics AS SELECT * FROM build.daily_statistics__b1;
 
--- audit_trail, version 1, from: connector.came_online connector.fault_cleared connector.faulted connector.occupied connector.registered connector.released connector.retired connector.went_offline journal.rules_adopted key.created key.revoked operator.changed operator.closed operator.registered payment.closed payment.disputed payment.failed payment.initiated payment.prepared payment.received_late payment.refund_disputed payment.refund_failed payment.refund_requested payment.refund_succeeded payment.succeeded pile.changed pile.registered pile.retired projection.event_quarantined projection.swap_approved session.abandoned session.authorised session.bill_corrected session.billed session.closed_by_operator session.discovered session.faulted session.meter_disputed session.meter_read session.receivable_paid session.record_accepted session.record_disputed session.refused session.requested session.settled session.start_timed_out session.started session.starting session.stop_requested session.stopped session.tariff_assigned session.unplugged station.changed station.registered station.retired station.tariff_assigned tariff.version_published tariff.withdrawn user.changed user.closed user.erased user.registered wallet.captured wallet.credited wallet.held wallet.refund_part_failed wallet.refund_part_succeeded wallet.refund_requested wallet.released wallet.topped_up
+-- audit_trail, version 1, from: connector.came_online connector.fault_cleared connector.faulted connector.occupied connector.registered connector.released connector.retired connector.went_offline journal.rules_adopted key.created key.revoked operator.booking_changed operator.changed operator.closed operator.registered payment.closed payment.disputed payment.failed payment.initiated payment.prepared payment.received_late payment.refund_disputed payment.refund_failed payment.refund_requested payment.refund_succeeded payment.succeeded pile.changed pile.registered pile.retired projection.event_quarantined projection.swap_approved session.abandoned session.authorised session.bill_corrected session.billed session.closed_by_operator session.discovered session.faulted session.meter_disputed session.meter_read session.receivable_paid session.record_accepted session.record_disputed session.refused session.requested session.settled session.start_timed_out session.started session.starting session.stop_requested session.stopped session.tariff_assigned session.unplugged station.changed station.ownership_changed station.registered station.retired station.tariff_assigned tariff.version_published tariff.withdrawn user.changed user.closed user.erased user.registered wallet.captured wallet.credited wallet.held wallet.refund_part_failed wallet.refund_part_succeeded wallet.refund_requested wallet.released wallet.topped_up
 CREATE TABLE build.audit_trail__b1 (
     position bigint NOT NULL,
     operator_id uuid NOT NULL,

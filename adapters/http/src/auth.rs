@@ -23,6 +23,7 @@ use Role::{Admin, App, Finance, Gateway, Operator, Partner, Regulator};
 
 const APPS: &[Role] = &[App, Operator, Admin];
 const STAFF: &[Role] = &[Operator, Admin];
+const BACK_OFFICE: &[Role] = &[Finance, Operator, Admin];
 const MONEY: &[Role] = &[App, Finance, Operator, Admin];
 const BOOKS: &[Role] = &[Finance, Regulator, Admin];
 const INSIDE: &[Role] = &[App, Finance, Operator, Regulator, Admin];
@@ -46,6 +47,8 @@ pub const ACCESS: &[(&str, &str, &[Role])] = &[
     ("POST", "/v1/stations", STAFF),
     ("GET", "/v1/stations/{station_id}", EVERYBODY),
     ("PUT", "/v1/stations/{station_id}", STAFF),
+    ("GET", "/v1/stations/{station_id}/ownership", BACK_OFFICE),
+    ("PUT", "/v1/stations/{station_id}/ownership", BACK_OFFICE),
     ("POST", "/v1/stations/{station_id}/tariff", STAFF),
     ("POST", "/v1/stations/{station_id}/retire", STAFF),
     ("GET", "/v1/stations/{station_id}/piles", EVERYBODY),
@@ -106,6 +109,7 @@ pub const ACCESS: &[(&str, &str, &[Role])] = &[
     ("POST", "/v1/keys/{key_id}/revoke", ADMINS),
     ("GET", "/v1/operators", ADMINS),
     ("POST", "/v1/operators", ADMINS),
+    ("PUT", "/v1/operators/{operator_id}/booking", &[Finance, Admin]),
     ("POST", "/v1/device-events", DEVICES),
     ("POST", "/v1/webhooks/{channel}", &[App, Operator, Gateway, Admin]),
 ];

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::agency::{ExplainedCommission, ExplainedDivision};
 use domain::decider::Decider as _;
 use domain::event::Event;
 use domain::ids::SessionId;
@@ -45,6 +46,9 @@ pub struct ReckoningAnswer {
     lines: Vec<ExplainedLineAnswer>,
     /// Each kind of fee.
     fees: Vec<ExplainedFeeAnswer>,
+    /// What of it is the station owner's; none when it is booked whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    division: Option<ExplainedDivisionAnswer>,
     /// Where the bill says something else than the tariff and the arithmetic; none in a true bill.
     disagreements: Vec<String>,
 }
@@ -99,6 +103,55 @@ pub struct ExplainedFeeAnswer {
     tax_yuan: Yuan,
 }
 
+/// How a bill is divided between the station's owner and the operator, worked out again.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ExplainedDivisionAnswer {
+    /// Whose the station was: the detail of account 2202.
+    owner_id: Uuid,
+    /// The total less all commissions.
+    owner_part_yuan: Yuan,
+    /// The tax rate in the commissions.
+    commission_tax_percent: PercentText,
+    /// What the operator keeps, by kind of fee.
+    commissions: Vec<ExplainedCommissionAnswer>,
+}
+
+/// What the operator keeps of one kind of fee.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ExplainedCommissionAnswer {
+    /// Of which kind.
+    kind: FeeName,
+    /// What the customer pays.
+    fee_yuan: Yuan,
+    /// The rate.
+    percent: PercentText,
+    /// What the operator keeps, tax included: fee × rate, half up to the fen.
+    commission_yuan: Yuan,
+    /// Without tax.
+    net_yuan: Yuan,
+    /// The tax.
+    tax_yuan: Yuan,
+}
+
+impl From<ExplainedDivision> for ExplainedDivisionAnswer {
+    fn from(division: ExplainedDivision) -> ExplainedDivisionAnswer {
+        let commission = |commission: ExplainedCommission| ExplainedCommissionAnswer {
+            kind: commission.kind.into(),
+            fee_yuan: Yuan(commission.fee_yuan),
+            percent: PercentText(commission.percent),
+            commission_yuan: Yuan(commission.commission_yuan),
+            net_yuan: Yuan(commission.net_yuan),
+            tax_yuan: Yuan(commission.tax_yuan),
+        };
+        ExplainedDivisionAnswer {
+            owner_id: division.owner_id.0,
+            owner_part_yuan: Yuan(division.owner_part_yuan),
+            commission_tax_percent: PercentText(division.commission_tax_percent),
+            commissions: division.commissions.into_iter().map(commission).collect(),
+        }
+    }
+}
+
 /// Something that happened to the session.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HappenedAnswer {
@@ -151,6 +204,7 @@ impl From<Explanation> for ReckoningAnswer {
             zone: explanation.zone.to_string(),
             lines: explanation.lines.into_iter().map(ExplainedLineAnswer::from).collect(),
             fees: explanation.fees.into_iter().map(ExplainedFeeAnswer::from).collect(),
+            division: explanation.division.map(ExplainedDivisionAnswer::from),
             disagreements: explanation.disagreements.iter().map(ToString::to_string).collect(),
         }
     }
@@ -186,8 +240,9 @@ impl Story {
                 break;
             }
         }
-        if let Some((tariff, zone)) = session.terms().and_then(|terms| Some((terms.tariff.as_ref()?, &terms.zone))) {
-            story.reckoned = bills.iter().map(|bill| (bill.bill_number.clone(), explain(bill, tariff, zone).into())).collect();
+        let priced = session.terms().and_then(|terms| Some((terms.tariff.as_ref()?, &terms.zone, terms.agency.as_deref())));
+        if let Some((tariff, zone, agency)) = priced {
+            story.reckoned = bills.iter().map(|bill| (bill.bill_number.clone(), explain(bill, tariff, zone, agency).into())).collect();
         }
         Ok(story)
     }
@@ -206,6 +261,7 @@ impl Story {
 mod tests {
     use std::collections::BTreeSet;
 
+    use domain::agency::{AgencyTerms, CommissionRates};
     use domain::pricing::{Bill, FeeKind};
     use domain::tariff::{TariffSnapshot, TariffTerms, TaxRates};
     use domain::testing::{at, id};
@@ -216,7 +272,7 @@ mod tests {
     /// All names of an object and of the first of each of its lists.
     fn names(value: &serde_json::Value) -> BTreeSet<String> {
         let Some(object) = value.as_object() else { return BTreeSet::new() };
-        let inner = object.values().filter_map(|value| value.as_array()?.first()).flat_map(names);
+        let inner = object.values().filter_map(|value| value.as_array().map_or(Some(value), |list| list.first())).flat_map(names);
         object.keys().cloned().chain(inner).collect()
     }
 
@@ -240,8 +296,12 @@ mod tests {
             total: "1".parse().unwrap(),
             lines: vec![line],
             fees: vec![],
+            division: None,
         };
-        let explanation = explain(&bill, &tariff, &ZoneName::shanghai());
+        let commission = CommissionRates { energy: tax.energy, service: tax.service, idle: tax.idle };
+        let terms = AgencyTerms { owner_id: id(2), commission, commission_tax: tax.service };
+        let bill = bill.divided(Some(&terms));
+        let explanation = explain(&bill, &tariff, &ZoneName::shanghai(), Some(&terms));
         let of_bill = ["bill_number", "energy_kwh", "total_yuan"].map(str::to_owned);
         let there = names(&serde_json::to_value(&explanation).unwrap());
         let here: BTreeSet<String> =

@@ -89,6 +89,7 @@ kinds! {
     AlreadyRegistered CONFLICT "already-registered" "It is registered already";
     Retired CONFLICT "retired" "It is out of service for good";
     PowerInvalid UNPROCESSABLE_ENTITY "power-invalid" "The rated power cannot be";
+    OwnershipInvalid UNPROCESSABLE_ENTITY "ownership-invalid" "A station cannot be owned on these terms";
     PlaceInvalid UNPROCESSABLE_ENTITY "place-invalid" "This is not a place on the earth";
 
     NoTariffInForce CONFLICT "no-tariff-in-force" "The station has no tariff in force";

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod live;
 pub mod observe;
 pub mod operators;
+pub mod ownership;
 pub mod payments;
 pub mod presence;
 pub mod problem;
@@ -161,6 +162,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .merge(session_history::routes())
         .merge(live::routes())
         .merge(stations::routes())
+        .merge(ownership::routes())
         .merge(connectors::routes())
         .merge(users::routes())
         .merge(payments::routes())

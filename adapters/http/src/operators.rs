@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use commands::CommandError;
-use domain::ids::OperatorCode;
+use domain::ids::{OperatorCode, OperatorId};
 use domain::log::{Position, Revision, StreamId};
 use domain::operator::{BookingMode, Operator};
 use serde::de::Error as _;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::Api;
 use crate::answer::Answer;
+use crate::asked::{Id, IfMatch};
 use crate::idempotency::Order;
 use crate::keys::settled;
 use crate::problem::{Kind, Problem};
@@ -25,12 +26,12 @@ use crate::reading::{Look, Shown};
 use crate::wire::{OperatorName, Zone};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(list, register))
+    OpenApiRouter::new().routes(routes!(list, register)).routes(routes!(set_booking))
 }
 
 /// An operator's nine-character code.
 #[derive(Debug)]
-pub struct Code(OperatorCode);
+pub struct Code(pub(crate) OperatorCode);
 
 impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Code, D::Error> {
@@ -55,6 +56,24 @@ pub enum BookingName {
     Principal,
     /// The owner's part is a payable; only the commission is revenue.
     Agent,
+}
+
+impl From<BookingMode> for BookingName {
+    fn from(booking: BookingMode) -> BookingName {
+        match booking {
+            BookingMode::Principal => BookingName::Principal,
+            BookingMode::Agent => BookingName::Agent,
+        }
+    }
+}
+
+impl From<BookingName> for BookingMode {
+    fn from(booking: BookingName) -> BookingMode {
+        match booking {
+            BookingName::Principal => BookingMode::Principal,
+            BookingName::Agent => BookingMode::Agent,
+        }
+    }
 }
 
 /// An operator to be registered.
@@ -126,10 +145,7 @@ fn answer(state: &Operator, revision: Option<Revision>) -> Result<OperatorAnswer
         code: facts.code.to_string(),
         name: facts.name.clone(),
         books_zone: facts.books_zone.to_string(),
-        booking: match facts.booking {
-            BookingMode::Principal => BookingName::Principal,
-            BookingMode::Agent => BookingName::Agent,
-        },
+        booking: facts.booking.into(),
         closed: state.is_closed(),
         revision: revision.unwrap_or_default().0,
     })
@@ -156,11 +172,7 @@ async fn register(
     Order { asker, ids, body }: Order<RegisterOperatorBody>,
 ) -> Result<Answer<RegisteredOperatorAnswer>, Problem> {
     let RegisterOperatorBody { code, name, books_zone, booking } = body;
-    let booking = match booking {
-        BookingName::Principal => BookingMode::Principal,
-        BookingName::Agent => BookingMode::Agent,
-    };
-    let joined = api.commands.join_operator(&asker.caller, &ids, code.0, name.0, books_zone.0, booking).await?;
+    let joined = api.commands.join_operator(&asker.caller, &ids, code.0, name.0, books_zone.0, booking.into()).await?;
     let position: Option<Position> = joined.admin_key.as_ref().map_or(joined.operator.position, |key| key.position);
     if joined.admin_key.is_some() {
         settled(&api, position).await;
@@ -171,4 +183,46 @@ async fn register(
         position: position.map(|position| position.0),
     };
     Ok(Answer::created("/v1/operators", answer).position(position))
+}
+
+/// How an operator's books treat a session at a station that somebody else owns.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BookingBody {
+    /// As principal or as agent.
+    booking: BookingName,
+}
+
+/// An operator as the command left it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BookingAnswer {
+    /// It.
+    operator: OperatorAnswer,
+    /// What `X-Min-Position` of a query waits for; none when nothing changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+}
+
+/// Book as principal or as agent
+///
+/// For the sessions that begin from now on; what has been posted stays. As agent the books first adopt posting rules that divide bills, if theirs do not. Only of the
+/// key's own operator.
+#[utoipa::path(put, path = "/v1/operators/{operator_id}/booking", operation_id = "setBooking", tag = "keys", request_body = BookingBody,
+    params(("operator_id" = Uuid, Path, description = "Which: the key's own.")),
+    responses((status = 200, description = "It holds from now on.", body = BookingAnswer)))]
+async fn set_booking(
+    State(api): State<Arc<Api>>,
+    Id(operator_id): Id<OperatorId>,
+    precondition: IfMatch,
+    Order { asker, ids, body }: Order<BookingBody>,
+) -> Result<Answer<BookingAnswer>, Problem> {
+    if operator_id != asker.operator_id() {
+        return Err(Problem::not_found("operator", &operator_id.to_string()));
+    }
+    let known = api.commands.ledger.load::<Operator>(&StreamId::operator(operator_id)).await.map_err(CommandError::from)?;
+    let ids = precondition.tie(ids, known.revision)?;
+    let done = api.commands.set_booking(&asker.caller, &ids, body.booking.into()).await?;
+    let position = done.position.map(|position| position.0);
+    let answer = BookingAnswer { operator: answer(&done.state, done.revision)?, position };
+    Ok(Answer::ok(answer).revision(done.revision).position(done.position))
 }

@@ -272,6 +272,7 @@ fn station(error: &StationError) -> Kind {
         StationError::AlreadyRegistered => Kind::AlreadyRegistered,
         StationError::Retired => Kind::Retired,
         StationError::Text(_) => Kind::TextInvalid,
+        StationError::OwnedByOperator | StationError::RateAboveWhole { .. } => Kind::OwnershipInvalid,
         StationError::NotAPlace { .. } => Kind::PlaceInvalid,
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use commands::CommandError;
+use commands::estate::NewStation;
 use commands::handle::Loaded;
 use domain::ids::{PileId, StationId, TariffId};
 use domain::log::{Position, StreamId};
@@ -20,6 +21,7 @@ use crate::Api;
 use crate::answer::Answer;
 use crate::asked::{Id, IfMatch, Limit, Params};
 use crate::idempotency::{Nothing, Order};
+use crate::ownership::{OwnershipAnswer, OwnershipBody};
 use crate::problem::{Kind, Problem};
 use crate::reading::{Listed, Look, Narrow as _, Page, PageParams, Shown, cursor_of};
 use crate::rows::{FoundStation, PileRow, StationRow};
@@ -146,6 +148,8 @@ pub struct RegisterStationBody {
     place: PlaceBody,
     /// Prices and statistics follow this clock.
     zone: Zone,
+    /// Whose it is and on which terms the operator runs it; nothing for a station of the operator's own.
+    ownership: Option<OwnershipBody>,
 }
 
 /// A station as the command left it.
@@ -166,6 +170,9 @@ pub struct StationAnswer {
     /// The tariff that sessions take here.
     #[serde(skip_serializing_if = "Option::is_none")]
     tariff_id: Option<Uuid>,
+    /// Whose it is; none for a station of the operator's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ownership: Option<OwnershipAnswer>,
     /// Whether it is out of service for good.
     retired: bool,
     /// The revision of its stream.
@@ -201,6 +208,7 @@ fn station_answer(Loaded { state, revision }: &Loaded<Station>, position: Option
         },
         zone: facts.zone.to_string(),
         tariff_id: facts.tariff_id.map(Uuid::from),
+        ownership: facts.ownership.as_ref().map(OwnershipAnswer::of),
         retired: state.is_retired(),
         revision: revision.unwrap_or_default().0,
         position: position.map(|position| position.0),
@@ -226,10 +234,12 @@ async fn register(
     State(api): State<Arc<Api>>,
     Order { asker, ids, body }: Order<RegisterStationBody>,
 ) -> Result<Answer<StationAnswer>, Problem> {
-    let RegisterStationBody { code, name, address, place, zone } = body;
+    let RegisterStationBody { code, name, address, place, zone, ownership } = body;
     let station_id: StationId = ids.id("station");
     let details = details(name, address, &place);
-    let done = api.commands.register_station(&asker.caller, &ids, station_id, code.0, details, zone.0).await?;
+    let ownership = ownership.map(OwnershipBody::read);
+    let new = NewStation { station_id, code: code.0, details, zone: zone.0, ownership };
+    let done = api.commands.register_station_of(&asker.caller, &ids, new).await?;
     let (revision, position) = (done.revision, done.position);
     let answer = station_answer(&Loaded { state: done.state, revision }, position)?;
     Ok(Answer::created(&format!("/v1/stations/{station_id}"), answer).revision(revision).position(position))

@@ -55,10 +55,14 @@ pub enum Account {
     Prepayment(Customer),
     /// 2221, taxes (应交税费); by kind of fee under the rules that ask for it.
     Tax(Option<FeeKind>),
+    /// 2221, the tax in commissions: a service to the stations' owners, whatever kind of fee they are taken from.
+    CommissionTax,
     /// 2241, money that belongs to nothing, or not any more (其他应付款).
     Unidentified,
     /// 6001, revenue (主营业务收入), by kind of fee.
     Revenue(FeeKind),
+    /// 6001, what is kept of other owners' fees, by kind of fee (佣金): kept apart from fees of our own, whose tax is another.
+    Commission(FeeKind),
     /// 6401, the shares of stations' owners (主营业务成本).
     Shares,
     /// 6601, promotion (销售费用).
@@ -87,9 +91,9 @@ impl Account {
             Account::ChannelDispute(_) => "1221",
             Account::OperatorPayable(_) => "2202",
             Account::Prepayment(_) => "2205",
-            Account::Tax(_) => "2221",
+            Account::Tax(_) | Account::CommissionTax => "2221",
             Account::Unidentified => "2241",
-            Account::Revenue(_) => "6001",
+            Account::Revenue(_) | Account::Commission(_) => "6001",
             Account::Shares => "6401",
             Account::Promotion => "6601",
             Account::ChannelFees => "6603",
@@ -106,6 +110,8 @@ impl Account {
             Account::Receivable(Customer::Unknown) | Account::Prepayment(Customer::Unknown) => Some(UNKNOWN.to_owned()),
             Account::OperatorPayable(operator) => Some(operator.to_string()),
             Account::Revenue(kind) | Account::Tax(Some(kind)) => Some(kind.as_str().to_owned()),
+            Account::Commission(kind) => Some(format!("{COMMISSION}_{}", kind.as_str())),
+            Account::CommissionTax => Some(COMMISSION.to_owned()),
             Account::Bank
             | Account::Tax(None)
             | Account::Unidentified
@@ -124,11 +130,13 @@ impl Account {
             Account::ChannelClearing(_) => "channel clearing",
             Account::Receivable(_) => "receivables",
             Account::ChannelDispute(_) => "disputed with channels",
-            Account::OperatorPayable(_) => "payable to operators",
+            Account::OperatorPayable(_) => "payable to owners",
             Account::Prepayment(_) => "customer prepayments",
             Account::Tax(_) => "taxes",
+            Account::CommissionTax => "tax in commissions",
             Account::Unidentified => "unidentified receipts",
             Account::Revenue(_) => "revenue",
+            Account::Commission(_) => "commissions",
             Account::Shares => "shares",
             Account::Promotion => "promotion",
             Account::ChannelFees => "channel fees",
@@ -141,14 +149,17 @@ impl Account {
     pub const fn class(self) -> AccountClass {
         match self {
             Account::Bank | Account::ChannelClearing(_) | Account::Receivable(_) | Account::ChannelDispute(_) => AccountClass::Asset,
-            Account::OperatorPayable(_) | Account::Prepayment(_) | Account::Tax(_) | Account::Unidentified => AccountClass::Liability,
-            Account::Revenue(_) => AccountClass::Revenue,
+            Account::OperatorPayable(_) | Account::Prepayment(_) | Account::Tax(_) | Account::CommissionTax | Account::Unidentified => {
+                AccountClass::Liability
+            }
+            Account::Revenue(_) | Account::Commission(_) => AccountClass::Revenue,
             Account::Shares | Account::Promotion | Account::ChannelFees | Account::Losses => AccountClass::Expense,
         }
     }
 }
 
 const UNKNOWN: &str = "unknown";
+const COMMISSION: &str = "commission";
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,9 +183,10 @@ impl FromStr for Account {
             ("2202", Some(detail)) => detail.parse().ok().map(Account::OperatorPayable),
             ("2205", Some(detail)) => customer(detail).map(Account::Prepayment),
             ("2221", None) => Some(Account::Tax(None)),
+            ("2221", Some(COMMISSION)) => Some(Account::CommissionTax),
             ("2221", Some(detail)) => fee_kind(detail).map(|kind| Account::Tax(Some(kind))),
             ("2241", None) => Some(Account::Unidentified),
-            ("6001", Some(detail)) => fee_kind(detail).map(Account::Revenue),
+            ("6001", Some(detail)) => revenue(detail),
             ("6401", None) => Some(Account::Shares),
             ("6601", None) => Some(Account::Promotion),
             ("6603", None) => Some(Account::ChannelFees),
@@ -191,6 +203,11 @@ fn channel(word: &str) -> Option<Channel> {
 
 fn customer(word: &str) -> Option<Customer> {
     if word == UNKNOWN { Some(Customer::Unknown) } else { word.parse().ok().map(Customer::User) }
+}
+
+fn revenue(detail: &str) -> Option<Account> {
+    let commission = detail.strip_prefix(COMMISSION).and_then(|rest| rest.strip_prefix('_'));
+    commission.map_or_else(|| fee_kind(detail).map(Account::Revenue), |kind| fee_kind(kind).map(Account::Commission))
 }
 
 fn fee_kind(word: &str) -> Option<FeeKind> {

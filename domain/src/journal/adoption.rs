@@ -16,6 +16,8 @@ pub enum RulesVersion {
     V1,
     /// Taxes by kind of fee, `2221.energy` and `2221.service`, as a return by tax rate asks for.
     V2,
+    /// What version 2 says, and bills that are divided: the owner's part is payable, and only the commission is revenue.
+    V3,
 }
 
 /// A version that this build does not have.
@@ -28,7 +30,7 @@ pub struct UnknownRules {
 
 impl RulesVersion {
     /// The newest version of this build.
-    pub const NEWEST: RulesVersion = RulesVersion::V2;
+    pub const NEWEST: RulesVersion = RulesVersion::V3;
 
     /// The number in events.
     #[must_use]
@@ -36,6 +38,16 @@ impl RulesVersion {
         match self {
             RulesVersion::V1 => 1,
             RulesVersion::V2 => 2,
+            RulesVersion::V3 => 3,
+        }
+    }
+
+    /// Whether a bill that is divided between a station's owner and the operator is posted so. Older rules post it whole, as revenue.
+    #[must_use]
+    pub const fn divide(self) -> bool {
+        match self {
+            RulesVersion::V1 | RulesVersion::V2 => false,
+            RulesVersion::V3 => true,
         }
     }
 }
@@ -46,6 +58,7 @@ impl TryFrom<u16> for RulesVersion {
         match version {
             1 => Ok(RulesVersion::V1),
             2 => Ok(RulesVersion::V2),
+            3 => Ok(RulesVersion::V3),
             _ => Err(UnknownRules { version }),
         }
     }
@@ -87,6 +100,12 @@ pub enum JournalError {
 }
 
 impl Journal {
+    /// The rules that hold now; none when a newer build's were adopted.
+    #[must_use]
+    pub fn rules(&self) -> Option<RulesVersion> {
+        RulesVersion::try_from(self.rules_version()).ok()
+    }
+
     /// The number of the rules that hold now.
     #[must_use]
     pub fn rules_version(&self) -> u16 {

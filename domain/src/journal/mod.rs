@@ -9,6 +9,7 @@
 //! | `payment.refund_succeeded`, for a billed session: the user owes it again | 1122.user | 1012.channel |
 //! | `payment.refund_succeeded`, of a late receipt | 2241 | 1012.channel |
 //! | `session.billed` | 1122.user, tax included | 6001.kind, without tax; 2221, the tax |
+//! | `session.billed`, divided between owner and operator | 1122.user, tax included | 2202.owner; 6001.commission_kind, without tax; 2221.commission, the tax |
 //! | `session.bill_corrected` | the difference of the two bills, signed | |
 //! | `session.settled`, by what it takes from the prepayment | 2205.user | 1122.user |
 //! | `session.settled`, by what it gives back to the prepayment | 1122.user | 2205.user |
@@ -18,10 +19,14 @@
 //! Each fact is posted by exactly one event: `wallet.topped_up` and `session.receivable_paid` tell of money that `payment.succeeded` has posted,
 //! a settlement's captured part is posted by the wallet. A session that no user is known of owes as `1122.unknown`. An entry of nothing is no entry.
 //!
+//! Version 2 of the rules posts the tax by kind of fee, `2221.energy`. Version 3 also posts a divided bill as the table says; the versions before it post such a bill whole.
+//!
 //! Deliberately absent: sums. Balances and the trial balance are sums over the entries, made where they are read.
 
 mod account;
 mod adoption;
+#[cfg(test)]
+mod divided;
 mod entry;
 mod event;
 mod postings;

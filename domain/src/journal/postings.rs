@@ -1,11 +1,12 @@
 //! The posting rules. The table stands in the module above; this is the table as code, one arm a row.
 
 use super::{Account, Customer, EntryError, EntryKind, JournalEntry, Posting, RulesVersion};
+use crate::agency::Division;
 use crate::event::Event;
 use crate::ids::UserId;
 use crate::log::Recorded;
 use crate::payment::{PaymentEvent, Purpose};
-use crate::pricing::{Bill, FeeKind, FeeSum};
+use crate::pricing::{Bill, FeeKind};
 use crate::session::SessionEvent;
 use crate::units::Money;
 use crate::wallet::WalletEvent;
@@ -143,24 +144,37 @@ fn counterpart(user_id: UserId, purpose: Purpose) -> Account {
 
 /// What a bill adds to the one before it: all of it, when there is none.
 fn billed(customer: Customer, replaced: Option<&Bill>, bill: &Bill, rules: RulesVersion) -> Vec<Posting> {
-    let sums = |bill: &Bill, kind: FeeKind| bill.fees.iter().find(|fee| fee.kind == kind).map_or((Money::ZERO, Money::ZERO), parts);
-    let before = |kind: FeeKind| replaced.map_or((Money::ZERO, Money::ZERO), |bill| sums(bill, kind));
-    let total_before = replaced.map_or(Money::ZERO, |bill| bill.total);
-
-    let mut postings = vec![Posting::debit(Account::Receivable(customer), bill.total - total_before)];
-    let mut taxes = Vec::new();
-    for kind in FeeKind::ALL {
-        let ((net, tax), (net_before, tax_before)) = (sums(bill, kind), before(kind));
-        postings.push(Posting::credit(Account::Revenue(kind), net - net_before));
-        taxes.push((kind, tax - tax_before));
+    let owed = bill.total - replaced.map_or(Money::ZERO, |replaced| replaced.total);
+    let mut credits = credited(bill, rules);
+    for (account, before) in replaced.map_or_else(Vec::new, |replaced| credited(replaced, rules)) {
+        match credits.iter_mut().find(|(known, _)| *known == account) {
+            Some((_, amount)) => *amount -= before,
+            None => credits.push((account, -before)),
+        }
     }
-    match rules {
-        RulesVersion::V1 => postings.push(Posting::credit(Account::Tax(None), taxes.iter().map(|(_, tax)| *tax).sum())),
-        RulesVersion::V2 => postings.extend(taxes.into_iter().map(|(kind, tax)| Posting::credit(Account::Tax(Some(kind)), tax))),
-    }
-    postings
+    let debit = Posting::debit(Account::Receivable(customer), owed);
+    [debit].into_iter().chain(credits.into_iter().map(|(account, amount)| Posting::credit(account, amount))).collect()
 }
 
-fn parts(fee: &FeeSum) -> (Money, Money) {
-    (fee.net, fee.tax)
+/// Whose a bill's money is: ours and the tax office's, or the station owner's but for our commission.
+fn credited(bill: &Bill, rules: RulesVersion) -> Vec<(Account, Money)> {
+    if let Some(division) = bill.division.as_deref().filter(|_| rules.divide()) {
+        return divided(division);
+    }
+    let fee = |kind: FeeKind| bill.fees.iter().find(|fee| fee.kind == kind);
+    let mut credits: Vec<(Account, Money)> =
+        FeeKind::ALL.map(|kind| (Account::Revenue(kind), fee(kind).map_or(Money::ZERO, |fee| fee.net))).into();
+    let taxes = FeeKind::ALL.map(|kind| (kind, fee(kind).map_or(Money::ZERO, |fee| fee.tax)));
+    match rules {
+        RulesVersion::V1 => credits.push((Account::Tax(None), taxes.iter().map(|(_, tax)| *tax).sum())),
+        RulesVersion::V2 | RulesVersion::V3 => credits.extend(taxes.map(|(kind, tax)| (Account::Tax(Some(kind)), tax))),
+    }
+    credits
+}
+
+fn divided(division: &Division) -> Vec<(Account, Money)> {
+    let mut credits = vec![(Account::OperatorPayable(division.owner_id), division.owner_part)];
+    credits.extend(division.commissions.iter().map(|commission| (Account::Commission(commission.kind), commission.net)));
+    credits.push((Account::CommissionTax, division.commissions.iter().map(|commission| commission.tax).sum()));
+    credits
 }

@@ -15,7 +15,7 @@ use crate::units::{Energy, Money};
 use crate::wallet::WalletEvent;
 
 /// Where an entry debits and credits, as text, in the order of its lines.
-type Columns<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)]);
+pub(super) type Columns<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)]);
 
 const USER: &str = "00000000-0000-0000-0000-000000000002";
 
@@ -119,7 +119,7 @@ fn settled(user_id: Option<UserId>, prepaid_applied: &str) -> SessionEvent {
 }
 
 #[track_caller]
-fn assert_posts_under(rules: RulesVersion, event: impl Into<Event>, kind: EntryKind, (debits, credits): Columns<'_>) {
+pub(super) fn assert_posts_under(rules: RulesVersion, event: impl Into<Event>, kind: EntryKind, (debits, credits): Columns<'_>) {
     let entry = postings(&recorded(9, event), rules).unwrap().expect("an entry");
     let column = |side: fn(&Posting) -> Money| -> Vec<(String, String)> {
         let lines = entry.postings().iter().filter(|posting| side(posting).is_positive());
@@ -361,8 +361,10 @@ fn an_account_is_read_from_its_own_text() {
         Account::Prepayment(Customer::User(user())),
         Account::Tax(None),
         Account::Tax(Some(FeeKind::Idle)),
+        Account::CommissionTax,
         Account::Unidentified,
         Account::Revenue(FeeKind::Energy),
+        Account::Commission(FeeKind::Energy),
         Account::Shares,
         Account::Promotion,
         Account::ChannelFees,
@@ -399,9 +401,10 @@ fn given(events: impl IntoIterator<Item = JournalEvent>) -> crate::testing::Give
 #[test]
 fn books_adopt_newer_rules_that_exist() {
     given([]).when(adopt(2)).then([adopted(1, 2)]);
+    given([adopted(1, 2)]).when(adopt(3)).then([adopted(1, 3)]);
     given([]).when(adopt(1)).then_refused(JournalError::NotNewer { rules_version: 1, adopted: 1 });
     given([adopted(1, 2)]).when(adopt(2)).then_refused(JournalError::NotNewer { rules_version: 2, adopted: 2 });
-    for version in [0, 3] {
+    for version in [0, 4] {
         given([]).when(adopt(version)).then_refused(UnknownRules { version }.into());
     }
 }
@@ -417,7 +420,7 @@ fn rules_hold_from_their_position_on_and_for_their_operator() {
     }
     assert_eq!([9, 10, 11].map(|position| rules.at(ours, Position(position))), [RulesVersion::V1, RulesVersion::V2, RulesVersion::V2]);
     assert_eq!(rules.at(theirs, Position(11)), RulesVersion::V1);
-    assert_eq!(rules.apply(&recorded(12, adopted(1, 3))), Err(UnknownRules { version: 3 }));
+    assert_eq!(rules.apply(&recorded(12, adopted(1, 4))), Err(UnknownRules { version: 4 }));
 }
 
 #[test]

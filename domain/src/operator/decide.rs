@@ -55,6 +55,11 @@ pub enum OperatorCommand {
         /// The new name.
         name: String,
     },
+    /// Let its books treat other owners' stations otherwise, for the sessions that begin from now on.
+    SetBooking {
+        /// How.
+        booking: BookingMode,
+    },
     /// It leaves.
     Close,
 }
@@ -65,7 +70,7 @@ pub enum OperatorError {
     /// It was never registered.
     #[error("the operator is not registered")]
     Absent,
-    /// It is registered. Its name can be changed; code and books' zone never: closed books depend on them.
+    /// It is registered. Its name and its booking can be changed; code and books' zone never: closed books depend on them.
     #[error("the operator is already registered")]
     AlreadyRegistered,
     /// It left.
@@ -98,6 +103,14 @@ impl Operator {
         self.facts().map(|facts| &facts.books_zone)
     }
 
+    fn changed(mut self, change: impl FnOnce(&mut OperatorFacts)) -> Operator {
+        match &mut self {
+            Operator::Absent => {}
+            Operator::Active(facts) | Operator::Closed(facts) => change(facts),
+        }
+        self
+    }
+
     /// Whether it left.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
@@ -125,6 +138,12 @@ impl Decider for Operator {
                     Ok(vec![OperatorEvent::Changed { operator_id: facts.operator_id, name }])
                 }
             },
+            OperatorCommand::SetBooking { booking } => match self {
+                Operator::Absent => Err(OperatorError::Absent),
+                Operator::Closed(_) => Err(OperatorError::Closed),
+                Operator::Active(facts) if facts.booking == booking => Ok(vec![]),
+                Operator::Active(facts) => Ok(vec![OperatorEvent::BookingChanged { operator_id: facts.operator_id, booking }]),
+            },
             OperatorCommand::Close => match self {
                 Operator::Absent => Err(OperatorError::Absent),
                 Operator::Active(facts) => Ok(vec![OperatorEvent::Closed { operator_id: facts.operator_id }]),
@@ -138,11 +157,8 @@ impl Decider for Operator {
             OperatorEvent::Registered { operator_id, code, name, books_zone, booking } => {
                 Operator::Active(OperatorFacts { operator_id, code, name, books_zone, booking })
             }
-            OperatorEvent::Changed { name, .. } => match self {
-                Operator::Absent => Operator::Absent,
-                Operator::Active(facts) => Operator::Active(OperatorFacts { name, ..facts }),
-                Operator::Closed(facts) => Operator::Closed(OperatorFacts { name, ..facts }),
-            },
+            OperatorEvent::Changed { name, .. } => self.changed(|facts| facts.name = name),
+            OperatorEvent::BookingChanged { booking, .. } => self.changed(|facts| facts.booking = booking),
             OperatorEvent::Closed { .. } => match self {
                 Operator::Absent => Operator::Absent,
                 Operator::Active(facts) | Operator::Closed(facts) => Operator::Closed(facts),

@@ -42,6 +42,13 @@ pub enum OperatorEvent {
         /// The new name.
         name: String,
     },
+    /// From now on its books treat other owners' stations otherwise. Sessions that have begun keep the terms that they began under.
+    BookingChanged {
+        /// Which.
+        operator_id: OperatorId,
+        /// How its books treat other owners' stations.
+        booking: BookingMode,
+    },
     /// It left. Its data stays.
     Closed {
         /// Which.

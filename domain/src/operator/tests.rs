@@ -47,15 +47,34 @@ fn a_name_has_one_to_fifty_characters() {
     given::<Operator>([registered()]).when(rename(&"x".repeat(51))).then_refused(long.into());
 }
 
+fn set_booking(booking: BookingMode) -> OperatorCommand {
+    OperatorCommand::SetBooking { booking }
+}
+
+fn booking_changed(booking: BookingMode) -> OperatorEvent {
+    OperatorEvent::BookingChanged { operator_id: id(1), booking }
+}
+
+#[test]
+fn its_booking_changes_and_the_same_booking_changes_nothing() {
+    let (agent, principal) = (BookingMode::Agent, BookingMode::Principal);
+    given::<Operator>([registered()]).when(set_booking(agent)).then([booking_changed(agent)]);
+    given::<Operator>([registered()]).when(set_booking(principal)).then_nothing();
+    given::<Operator>([registered(), booking_changed(agent)]).when(set_booking(agent)).then_nothing();
+    given::<Operator>([registered(), booking_changed(agent)]).when(set_booking(principal)).then([booking_changed(principal)]);
+}
+
 #[test]
 fn leaving_is_final_and_twice_is_once() {
     given::<Operator>([registered()]).when(OperatorCommand::Close).then([closed()]);
     given::<Operator>([registered(), closed()]).when(OperatorCommand::Close).then_nothing();
     given::<Operator>([registered(), closed()]).when(rename("Harbour")).then_refused(OperatorError::Closed);
+    given::<Operator>([registered(), closed()]).when(set_booking(BookingMode::Agent)).then_refused(OperatorError::Closed);
 }
 
 #[test]
 fn what_is_not_registered_refuses() {
     given::<Operator>([]).when(rename("Harbour")).then_refused(OperatorError::Absent);
+    given::<Operator>([]).when(set_booking(BookingMode::Agent)).then_refused(OperatorError::Absent);
     given::<Operator>([]).when(OperatorCommand::Close).then_refused(OperatorError::Absent);
 }

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::agency::{AgencyTerms, Division};
 use crate::tariff::{TaxRates, TouPeriod};
 use crate::time::Timestamp;
 use crate::units::{Energy, Money, Percent};
@@ -123,6 +124,8 @@ pub struct Bill {
     pub fees: Vec<FeeSum>,
     /// The sum of the lines, tax included.
     pub total: Money,
+    /// What of it is the station owner's, when it is booked as an agent's.
+    pub division: Option<Box<Division>>,
 }
 
 impl Bill {
@@ -139,7 +142,14 @@ impl Bill {
             })
             .collect();
         let total = fees.iter().map(|fee| fee.gross).sum();
-        Bill { bill_number, lines, energy, fees, total }
+        Bill { bill_number, lines, energy, fees, total, division: None }
+    }
+
+    /// The same bill, divided on a session's terms, if it has any.
+    #[must_use]
+    pub fn divided(self, terms: Option<&AgencyTerms>) -> Bill {
+        let division = terms.map(|terms| Box::new(terms.divide(&self.fees)));
+        Bill { division, ..self }
     }
 
     /// The sum of the lines of one kind.

@@ -12,6 +12,7 @@ use super::bill::{Bill, BillLine, CREDIT, FeeKind, FeeSum};
 use super::clock::WallClock;
 use super::lines::{idle_rule, minutes_between};
 use super::rules::{Rule, Rules, ten_thousandths};
+use crate::agency::{AgencyTerms, ExplainedDivision};
 use crate::ids::TariffId;
 use crate::tariff::{TariffSnapshot, TariffTerms};
 use crate::time::{Timestamp, ZoneName};
@@ -36,6 +37,9 @@ pub struct Explanation {
     pub energy_kwh: Energy,
     /// The amounts of all lines together.
     pub total_yuan: Money,
+    /// What of it is the station owner's; none when it is booked whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub division: Option<ExplainedDivision>,
     /// Where the bill says something else than the tariff and the arithmetic; none in a true bill.
     pub disagreements: Vec<Disagreement>,
 }
@@ -149,6 +153,9 @@ pub enum Disagreement {
         /// Of which.
         kind: FeeKind,
     },
+    /// The bill is divided otherwise than the session's terms say.
+    #[error("the bill is not divided between owner and operator as the session's terms say")]
+    Division,
     /// The lines have another sum than the bill.
     #[error("the bill comes to {billed}, and its lines to {reckoned}")]
     Total {
@@ -165,15 +172,19 @@ impl Serialize for Disagreement {
     }
 }
 
-/// Works a bill out again from the tariff that the session was started under.
+/// Works a bill out again from the tariff that the session was started under, and the terms on which it is divided, if any.
 #[must_use]
-pub fn explain(bill: &Bill, tariff: &TariffSnapshot, zone: &ZoneName) -> Explanation {
+pub fn explain(bill: &Bill, tariff: &TariffSnapshot, zone: &ZoneName, agency: Option<&AgencyTerms>) -> Explanation {
     let mut reckoning = Reckoning { terms: &tariff.terms, rules: Rules::of(&tariff.terms), zone, disagreements: Vec::new() };
     let lines = reckoning.lines(bill);
     let fees = reckoning.fees(bill, &lines);
     let total: Money = lines.iter().map(|line| line.amount_yuan).sum();
     if total != bill.total {
         reckoning.disagreements.push(Disagreement::Total { billed: bill.total, reckoned: total });
+    }
+    let sums: Vec<FeeSum> = fees.iter().map(ExplainedFee::sum).collect();
+    if bill.division.as_deref() != agency.map(|terms| terms.divide(&sums)).as_ref() {
+        reckoning.disagreements.push(Disagreement::Division);
     }
     Explanation {
         bill_number: bill.bill_number.clone(),
@@ -184,7 +195,14 @@ pub fn explain(bill: &Bill, tariff: &TariffSnapshot, zone: &ZoneName) -> Explana
         fees,
         energy_kwh: bill.energy,
         total_yuan: total,
+        division: agency.map(|terms| terms.explain(&sums)),
         disagreements: reckoning.disagreements,
+    }
+}
+
+impl ExplainedFee {
+    fn sum(&self) -> FeeSum {
+        FeeSum { kind: self.kind, gross: self.gross_yuan, net: self.net_yuan, tax: self.tax_yuan }
     }
 }
 
@@ -339,6 +357,7 @@ impl fmt::Display for Explanation {
         self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.fees.iter().try_for_each(|fee| writeln!(f, "{fee}"))?;
         writeln!(f, "total {} yuan for {} kWh", self.total_yuan, self.energy_kwh)?;
+        self.division.iter().try_for_each(|division| write!(f, "{division}"))?;
         self.disagreements.iter().try_for_each(|disagreement| writeln!(f, "DISAGREES: {disagreement}"))
     }
 }

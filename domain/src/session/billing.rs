@@ -18,6 +18,7 @@ impl Session {
                 let terms = &course.terms;
                 let idle_until = course.idle_until(basis, plugged_until);
                 let bill = course.bill(basis, idle_until, terms.order_number.to_string())?.ok_or(SessionError::NoTariff)?;
+                let bill = bill.divided(terms.agency.as_deref());
                 Ok(vec![SessionEvent::Billed { refs: terms.refs, mode: terms.mode, bill }])
             }
             Session::Billed { course, basis, bill: replaced, paid, .. } => {
@@ -28,7 +29,7 @@ impl Session {
                 let idle_until = course.idle_until(basis, idle.map(|line| line.until));
                 let tariff = terms.tariff.as_ref().ok_or(SessionError::NoTariff)?;
                 let bill = course.bill(basis, idle_until, number)?.ok_or(SessionError::NoTariff)?;
-                let bill = with_credits_of(replaced, bill, basis.ended_at, &tariff.terms.tax);
+                let bill = with_credits_of(replaced, bill, basis.ended_at, &tariff.terms.tax).divided(terms.agency.as_deref());
                 if bill.lines == replaced.lines && bill.energy == replaced.energy {
                     return Ok(vec![]);
                 }
@@ -76,7 +77,8 @@ impl Session {
                 let tariff = terms.tariff.as_ref().ok_or(SessionError::NoTariff)?;
                 let replaced = (**bill).clone();
                 let bill_number = format!("{}-{}", terms.order_number, paid.bills + 1);
-                let bill = less(Bill { bill_number, ..replaced.clone() }, amount, basis.ended_at, &tariff.terms.tax);
+                let bill = less(Bill { bill_number, ..replaced.clone() }, amount, basis.ended_at, &tariff.terms.tax)
+                    .divided(terms.agency.as_deref());
                 Ok(vec![SessionEvent::BillCorrected { refs: terms.refs, mode: terms.mode, replaced, bill, note }])
             }
             Session::Absent => Err(SessionError::Unknown),

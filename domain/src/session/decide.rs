@@ -2,6 +2,7 @@
 
 use super::event::{MeterReading, PaymentMode, RefusalReason, SessionEvent, SessionRefs, StopReason, TransactionRecord};
 use super::state::{Ending, Session, Terms};
+use crate::agency::AgencyTerms;
 use crate::ids::{OrderNumber, PaymentId};
 use crate::pricing::PricingError;
 use crate::tariff::TariffSnapshot;
@@ -110,6 +111,8 @@ pub struct Request {
     pub zone: ZoneName,
     /// The most that the connector gives.
     pub rated_power: Option<Power>,
+    /// How its bills are divided; none when they are booked whole.
+    pub agency: Option<Box<AgencyTerms>>,
 }
 
 /// What is known of a session that only a device has heard of.
@@ -125,6 +128,8 @@ pub struct Discovery {
     pub zone: ZoneName,
     /// The most that the connector gives.
     pub rated_power: Option<Power>,
+    /// How its bills are divided; none when they are booked whole.
+    pub agency: Option<Box<AgencyTerms>>,
 }
 
 /// What a device reports of a session: facts, whatever they say.
@@ -259,8 +264,8 @@ impl Session {
         if let Some(amount) = request.mode.funds().filter(|amount| !amount.is_positive()) {
             return Err(SessionError::AmountNotPositive { amount });
         }
-        let Request { refs, order_number, mode, tariff, zone, rated_power } = request;
-        Ok(vec![SessionEvent::Requested { refs, order_number, mode, tariff, zone, rated_power }])
+        let Request { refs, order_number, mode, tariff, zone, rated_power, agency } = request;
+        Ok(vec![SessionEvent::Requested { refs, order_number, mode, tariff, zone, rated_power, agency }])
     }
 
     fn authorise(&self) -> Decision {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::agency::AgencyTerms;
 use crate::ids::{ConnectorId, OrderNumber, PaymentId, PileId, SessionId, StationId, UserId};
 use crate::payment::Channel;
 use crate::pricing::Bill;
@@ -207,6 +208,8 @@ pub enum SessionEvent {
         zone: ZoneName,
         /// The most that the connector gives.
         rated_power: Option<Power>,
+        /// How its bills are divided between the station's owner and the operator, whatever the terms become; none when they are booked whole.
+        agency: Option<Box<AgencyTerms>>,
     },
     /// A device reports a session that nobody asked for: started with a card while offline, or under a number that was lost.
     Discovered {
@@ -220,6 +223,8 @@ pub enum SessionEvent {
         zone: ZoneName,
         /// The most that the connector gives.
         rated_power: Option<Power>,
+        /// How its bills are divided between the station's owner and the operator, whatever the terms become; none when they are booked whole.
+        agency: Option<Box<AgencyTerms>>,
     },
     /// Staff gave it the prices that its station lacked when it was discovered.
     TariffAssigned {

@@ -13,22 +13,26 @@ const DISPUTED_MAX: usize = 16;
 impl Session {
     pub(super) fn evolve_one(self, event: &SessionEvent) -> Session {
         match event {
-            SessionEvent::Requested { refs, order_number, mode, tariff, zone, rated_power } => Session::Requested(Arc::new(Terms {
-                refs: *refs,
-                order_number: order_number.clone(),
-                mode: *mode,
-                tariff: Some(tariff.clone()),
-                zone: zone.clone(),
-                rated_power: *rated_power,
-                is_discovered: false,
-            })),
-            SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power } => Session::NotStarted(Arc::new(Terms {
+            SessionEvent::Requested { refs, order_number, mode, tariff, zone, rated_power, agency } => {
+                Session::Requested(Arc::new(Terms {
+                    refs: *refs,
+                    order_number: order_number.clone(),
+                    mode: *mode,
+                    tariff: Some(tariff.clone()),
+                    zone: zone.clone(),
+                    rated_power: *rated_power,
+                    agency: agency.clone(),
+                    is_discovered: false,
+                }))
+            }
+            SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power, agency } => Session::NotStarted(Arc::new(Terms {
                 refs: *refs,
                 order_number: order_number.clone(),
                 mode: PaymentMode::Postpaid,
                 tariff: tariff.clone(),
                 zone: zone.clone(),
                 rated_power: *rated_power,
+                agency: agency.clone(),
                 is_discovered: true,
             })),
             SessionEvent::TariffAssigned { tariff, .. } => self.on_terms(|terms| terms.tariff = Some(tariff.clone())),

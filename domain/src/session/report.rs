@@ -200,8 +200,8 @@ fn discover(fact: DeviceFact, discovery: Discovery, received_at: Option<Timestam
     if let DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } = fact {
         return Ok(vec![]);
     }
-    let Discovery { refs, order_number, tariff, zone, rated_power } = discovery;
-    let found = SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power };
+    let Discovery { refs, order_number, tariff, zone, rated_power, agency } = discovery;
+    let found = SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power, agency };
     let facts = Session::Absent.evolve_one(&found).report(fact, None, received_at)?;
     Ok([found].into_iter().chain(facts).collect())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::event::{MeterReading, PaymentMode, SessionRefs, StopReason, TransactionRecord};
+use crate::agency::AgencyTerms;
 use crate::ids::{OrderNumber, PaymentId};
 use crate::pricing::{Bill, EnergyPoint};
 use crate::tariff::TariffSnapshot;
@@ -78,6 +79,8 @@ pub struct Terms {
     pub zone: ZoneName,
     /// The most that the connector gives.
     pub rated_power: Option<Power>,
+    /// How its bills are divided; none when they are booked whole.
+    pub agency: Option<Box<AgencyTerms>>,
     /// Nobody asked for it.
     pub is_discovered: bool,
 }

@@ -4,10 +4,13 @@ use rust_decimal::Decimal;
 
 use super::{Place, StationDetails, StationEvent};
 use crate::Decider;
+use crate::agency::Ownership;
 use crate::event::Event;
 use crate::ids::{OperatorId, StationId, TariffId};
+use crate::pricing::FeeKind;
 use crate::text::{self, TextError};
 use crate::time::ZoneName;
+use crate::units::Percent;
 
 /// What is known of a station.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct StationFacts {
     pub zone: ZoneName,
     /// What sessions that start now take; none may start before there is one.
     pub tariff_id: Option<TariffId>,
+    /// Whose it is; none when it is the operator's own.
+    pub ownership: Option<Ownership>,
 }
 
 /// A station.
@@ -64,6 +69,11 @@ pub enum StationCommand {
         /// Which.
         tariff_id: TariffId,
     },
+    /// Say whose it is, for the sessions that begin from now on.
+    SetOwnership {
+        /// The owner and the terms; none for a station of the operator's own.
+        ownership: Option<Ownership>,
+    },
     /// Take it out of service.
     Retire,
 }
@@ -83,6 +93,15 @@ pub enum StationError {
     /// A text is not one.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// Nobody pays a commission to themselves.
+    #[error("a station that is the operator's own has no owner beside it")]
+    OwnedByOperator,
+    /// No more than all of it can be kept.
+    #[error("a rate of {percent} % is above the whole")]
+    RateAboveWhole {
+        /// What was given.
+        percent: Percent,
+    },
     /// Not on the earth.
     #[error("longitude {longitude}, latitude {latitude} is not a place: longitudes go from -180 to 180, latitudes from -90 to 90")]
     NotAPlace {
@@ -113,6 +132,12 @@ impl Station {
     #[must_use]
     pub fn tariff_id(&self) -> Option<TariffId> {
         self.facts().and_then(|facts| facts.tariff_id)
+    }
+
+    /// Whose it is; none when it is the operator's own.
+    #[must_use]
+    pub fn ownership(&self) -> Option<&Ownership> {
+        self.facts().and_then(|facts| facts.ownership.as_ref())
     }
 
     /// Its zone.
@@ -160,7 +185,7 @@ impl Decider for Station {
             StationCommand::Register { station_id, operator_id, code, details, zone } => {
                 text::required("station code", &code, 20)?;
                 check(&details)?;
-                register(self, StationFacts { station_id, operator_id, code, details, zone, tariff_id: None })
+                register(self, StationFacts { station_id, operator_id, code, details, zone, tariff_id: None, ownership: None })
             }
             StationCommand::Change { details } => {
                 let facts = self.in_service()?;
@@ -177,6 +202,14 @@ impl Decider for Station {
                 }
                 Ok(vec![StationEvent::TariffAssigned { station_id: facts.station_id, tariff_id }])
             }
+            StationCommand::SetOwnership { ownership } => {
+                let facts = self.in_service()?;
+                ownership.as_ref().map_or(Ok(()), |ownership| check_ownership(ownership, facts.operator_id))?;
+                if facts.ownership == ownership {
+                    return Ok(vec![]);
+                }
+                Ok(vec![StationEvent::OwnershipChanged { station_id: facts.station_id, ownership }])
+            }
             StationCommand::Retire => match self {
                 Station::Absent => Err(StationError::Absent),
                 Station::InService(facts) => Ok(vec![StationEvent::Retired { station_id: facts.station_id }]),
@@ -188,10 +221,11 @@ impl Decider for Station {
     fn evolve(self, event: &StationEvent) -> Station {
         match event.clone() {
             StationEvent::Registered { station_id, operator_id, code, details, zone } => {
-                Station::InService(StationFacts { station_id, operator_id, code, details, zone, tariff_id: None })
+                Station::InService(StationFacts { station_id, operator_id, code, details, zone, tariff_id: None, ownership: None })
             }
             StationEvent::Changed { details, .. } => self.changed(|facts| facts.details = details),
             StationEvent::TariffAssigned { tariff_id, .. } => self.changed(|facts| facts.tariff_id = Some(tariff_id)),
+            StationEvent::OwnershipChanged { ownership, .. } => self.changed(|facts| facts.ownership = ownership),
             StationEvent::Retired { .. } => match self {
                 Station::Absent => Station::Absent,
                 Station::InService(facts) | Station::Retired(facts) => Station::Retired(facts),
@@ -207,14 +241,27 @@ impl Decider for Station {
 fn register(station: &Station, asked: StationFacts) -> Result<Vec<StationEvent>, StationError> {
     match station {
         Station::Absent => {
-            let StationFacts { station_id, operator_id, code, details, zone, tariff_id: _ } = asked;
+            let StationFacts { station_id, operator_id, code, details, zone, tariff_id: _, ownership: _ } = asked;
             Ok(vec![StationEvent::Registered { station_id, operator_id, code, details, zone }])
         }
-        // The tariff is not part of what was asked.
-        Station::InService(facts) if *facts == (StationFacts { tariff_id: facts.tariff_id, ..asked }) => Ok(vec![]),
-        Station::InService(_) => Err(StationError::AlreadyRegistered),
+        // The tariff and the owner are not part of what was asked.
+        Station::InService(facts) => {
+            let (tariff_id, ownership) = (facts.tariff_id, facts.ownership.clone());
+            let is_same = *facts == StationFacts { tariff_id, ownership, ..asked };
+            if is_same { Ok(vec![]) } else { Err(StationError::AlreadyRegistered) }
+        }
         Station::Retired(_) => Err(StationError::Retired),
     }
+}
+
+fn check_ownership(ownership: &Ownership, operator_id: OperatorId) -> Result<(), StationError> {
+    text::required("owner name", &ownership.owner_name, 50)?;
+    if ownership.owner_id == operator_id {
+        return Err(StationError::OwnedByOperator);
+    }
+    let rates = FeeKind::ALL.map(|kind| ownership.commission.of(kind)).into_iter().chain([ownership.commission_tax]);
+    let too_much = rates.into_iter().find(|percent| percent.value() > Decimal::ONE_HUNDRED);
+    too_much.map_or(Ok(()), |percent| Err(StationError::RateAboveWhole { percent }))
 }
 
 fn check(details: &StationDetails) -> Result<(), StationError> {

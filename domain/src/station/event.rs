@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::agency::Ownership;
 use crate::ids::{OperatorId, StationId, TariffId};
 use crate::time::ZoneName;
 
@@ -75,6 +76,13 @@ pub enum StationEvent {
         station_id: StationId,
         /// The tariff; the version in force is chosen when a session starts.
         tariff_id: TariffId,
+    },
+    /// Whose it is, and what its operator keeps for running it, from now on. Sessions that have begun keep the terms that they began under.
+    OwnershipChanged {
+        /// Which.
+        station_id: StationId,
+        /// The owner and the terms; none for a station of the operator's own.
+        ownership: Option<Ownership>,
     },
     /// It was taken out of service. Its history stays.
     Retired {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::agency::Ownership;
+use crate::agency::tests::ownership;
 use crate::testing::{given, id};
 use crate::text::TextError;
 use crate::time::ZoneName;
@@ -93,12 +95,45 @@ fn a_tariff_is_assigned_and_replaced() {
     given::<Station>([registered(), tariff_assigned(7)]).when(StationCommand::AssignTariff { tariff_id: id(8) }).then([tariff_assigned(8)]);
 }
 
+fn set_ownership(ownership: Option<Ownership>) -> StationCommand {
+    StationCommand::SetOwnership { ownership }
+}
+
+fn owned(ownership: Option<Ownership>) -> StationEvent {
+    StationEvent::OwnershipChanged { station_id: id(1), ownership }
+}
+
+#[test]
+fn a_station_gets_an_owner_other_terms_and_becomes_the_operators_own_again() {
+    let (first, second) = (ownership("5", "10"), ownership("5", "12"));
+    given::<Station>([registered()]).when(set_ownership(Some(first.clone()))).then([owned(Some(first.clone()))]);
+    given::<Station>([registered(), owned(Some(first.clone()))]).when(set_ownership(Some(first.clone()))).then_nothing();
+    given::<Station>([registered(), owned(Some(first.clone()))]).when(set_ownership(Some(second.clone()))).then([owned(Some(second))]);
+    given::<Station>([registered(), owned(Some(first.clone()))]).when(set_ownership(None)).then([owned(None)]);
+    given::<Station>([registered()]).when(set_ownership(None)).then_nothing();
+    given::<Station>([registered(), owned(Some(first))]).when(register("S-1", details("Bay"))).then_nothing();
+}
+
+#[test]
+fn no_more_than_the_whole_is_kept_and_nobody_keeps_it_from_themselves() {
+    let above = |percent: &str| StationError::RateAboveWhole { percent: percent.parse().unwrap() };
+    given::<Station>([registered()]).when(set_ownership(Some(ownership("100", "100.0001")))).then_refused(above("100.0001"));
+    given::<Station>([registered()]).when(set_ownership(Some(ownership("101", "0")))).then_refused(above("101"));
+    let tax = Ownership { commission_tax: "100.5".parse().unwrap(), ..ownership("5", "5") };
+    given::<Station>([registered()]).when(set_ownership(Some(tax))).then_refused(above("100.5"));
+    let own = Ownership { owner_id: id(2), ..ownership("5", "5") };
+    given::<Station>([registered()]).when(set_ownership(Some(own))).then_refused(StationError::OwnedByOperator);
+    let nameless = Ownership { owner_name: " ".to_owned(), ..ownership("5", "5") };
+    given::<Station>([registered()]).when(set_ownership(Some(nameless))).then_refused(TextError::Empty { field: "owner name" }.into());
+}
+
 #[test]
 fn retiring_is_final_and_twice_is_once() {
     given::<Station>([registered()]).when(StationCommand::Retire).then([retired()]);
     given::<Station>([registered(), retired()]).when(StationCommand::Retire).then_nothing();
     let retired = || given::<Station>([registered(), retired()]);
     retired().when(StationCommand::Change { details: details("Bay East") }).then_refused(StationError::Retired);
+    retired().when(set_ownership(None)).then_refused(StationError::Retired);
     retired().when(StationCommand::AssignTariff { tariff_id: id(7) }).then_refused(StationError::Retired);
 }
 
@@ -107,5 +142,6 @@ fn what_is_not_registered_refuses() {
     let absent = || given::<Station>([]);
     absent().when(StationCommand::Change { details: details("Bay") }).then_refused(StationError::Absent);
     absent().when(StationCommand::AssignTariff { tariff_id: id(7) }).then_refused(StationError::Absent);
+    absent().when(set_ownership(Some(ownership("5", "5")))).then_refused(StationError::Absent);
     absent().when(StationCommand::Retire).then_refused(StationError::Absent);
 }

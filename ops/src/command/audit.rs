@@ -14,6 +14,7 @@ use domain::operator::Operator;
 use domain::payment::Channel;
 use domain::pricing::explain;
 use domain::session::{Session, SessionEvent};
+use domain::station::StationEvent;
 use domain::units::Money;
 use embedded::{Reader, replay};
 use sandbox::{Behaviour, SandboxChannel};
@@ -118,7 +119,8 @@ fn verify(directory: &Path) -> anyhow::Result<Answer> {
     );
     if is_fine {
         text.push_str(
-            "2205 agrees with prepayments and wallets, 1122 with open bills, 1012 with payments, refunds and the sandbox's statement\nok",
+            "2205 agrees with prepayments and wallets, 1122 with open bills, 2202 with the owners' parts of bills, \
+             1012 with payments, refunds and the sandbox's statement\nok",
         );
     } else {
         findings.iter().for_each(|finding| text.push_str(&format!("{finding}\n")));
@@ -152,7 +154,14 @@ fn trial_balance(
     let mut rules = AdoptedRules::default();
     let mut operators: BTreeMap<OperatorId, Operator> = BTreeMap::new();
     let mut accounts: BTreeMap<String, (Account, Column)> = BTreeMap::new();
-    let types = POSTED.into_iter().chain(["journal.rules_adopted", "operator.registered", "operator.changed", "operator.closed"]);
+    let mut owners: BTreeMap<OperatorId, String> = BTreeMap::new();
+    let types = POSTED.into_iter().chain([
+        "journal.rules_adopted",
+        "operator.registered",
+        "operator.changed",
+        "operator.closed",
+        "station.ownership_changed",
+    ]);
     for event in events_of(directory, &Filter::types(types))? {
         let recorded = event?;
         if until.is_some_and(|until| recorded.position > until) {
@@ -160,6 +169,10 @@ fn trial_balance(
         }
         rules.apply(&recorded)?;
         let operator_id = recorded.metadata.operator_id;
+        if let Event::Station(StationEvent::OwnershipChanged { ownership: Some(ownership), .. }) = &recorded.event {
+            owners.insert(ownership.owner_id, ownership.owner_name.clone());
+            continue;
+        }
         if Operator::event(&recorded.event).is_some() {
             let known = operators.remove(&operator_id).unwrap_or_default();
             operators.insert(operator_id, known.apply(&recorded));
@@ -186,16 +199,18 @@ fn trial_balance(
     let rows: Vec<Value> = accounts
         .iter()
         .map(|(name, (account, column))| {
-            json!({ "account": name, "name": account.name(), "debit_yuan": column.debit, "credit_yuan": column.credit, "balance_yuan": column.debit - column.credit })
+            json!({ "account": name, "name": name_of(account, &owners), "debit_yuan": column.debit, "credit_yuan": column.credit, "balance_yuan": column.debit - column.credit })
         })
         .collect();
-    let mut text = format!("{:<18} {:<22} {:>18} {:>18} {:>18}\n", "account", "", "debit", "credit", "balance");
+    // An owner is told by an id, which is longer than any other detail.
+    let width = accounts.keys().map(String::len).max().unwrap_or_default().max(18);
+    let mut text = format!("{:<width$} {:<22} {:>18} {:>18} {:>18}\n", "account", "", "debit", "credit", "balance");
     for (name, (account, column)) in &accounts {
         let balance = column.debit - column.credit;
-        text.push_str(&line(&format!("{name:<18} {:<22}", account.name()), column.debit, column.credit, balance));
+        text.push_str(&line(&format!("{name:<width$} {:<22}", name_of(account, &owners)), column.debit, column.credit, balance));
         text.push('\n');
     }
-    text.push_str(&line(&format!("{:<18} {:<22}", "total", ""), debit, credit, debit - credit));
+    text.push_str(&line(&format!("{:<width$} {:<22}", "total", ""), debit, credit, debit - credit));
     let json = json!({ "as_of": as_of, "operator_id": operator, "position": until, "accounts": rows, "trial_balance": { "debit": debit, "credit": credit } });
     Ok(Answer { json, text, is_fine: debit == credit })
 }
@@ -205,12 +220,21 @@ fn line(account: &str, debit: Money, credit: Money, balance: Money) -> String {
     format!("{account} {:>18} {:>18} {:>18}", debit.to_string(), credit.to_string(), balance.to_string())
 }
 
-/// The account as a trial balance shows it: customers together, everything else by its detail.
+/// The account as a trial balance shows it: customers together, everything else by its detail, owners of stations each.
 fn ledger_account(account: Account) -> String {
     match account {
-        Account::Receivable(_) | Account::Prepayment(_) | Account::OperatorPayable(_) => account.code().to_owned(),
+        Account::Receivable(_) | Account::Prepayment(_) => account.code().to_owned(),
         _ => account.to_string(),
     }
+}
+
+/// What an account holds, for people: of an owner of stations, the last name that a station was registered to it under.
+fn name_of(account: &Account, owners: &BTreeMap<OperatorId, String>) -> String {
+    let owner = match account {
+        Account::OperatorPayable(owner) => owners.get(owner),
+        _ => None,
+    };
+    owner.map_or_else(|| account.name().to_owned(), |owner| format!("payable to {owner}"))
 }
 
 fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
@@ -243,7 +267,7 @@ fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
     let mut explained = Vec::new();
     if let Some(tariff) = &terms.tariff {
         for bill in &bills {
-            let explanation = explain(bill, tariff, &terms.zone);
+            let explanation = explain(bill, tariff, &terms.zone, terms.agency.as_deref());
             text.push_str(&format!("\n{explanation}\n"));
             explained.push(serde_json::to_value(&explanation)?);
         }

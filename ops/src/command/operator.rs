@@ -54,7 +54,7 @@ async fn register(way: Way, code: OperatorCode, name: String, books_zone: ZoneNa
 
 async fn list(config: &Config) -> anyhow::Result<Answer> {
     let store: Arc<dyn EventStore> = open_reading(config)?;
-    let filter = Filter::types(["operator.registered", "operator.changed", "operator.closed"]);
+    let filter = Filter::types(["operator.registered", "operator.changed", "operator.booking_changed", "operator.closed"]);
     let mut operators: BTreeMap<OperatorId, Value> = BTreeMap::new();
     let mut after = Position(0);
     loop {
@@ -77,6 +77,9 @@ async fn list(config: &Config) -> anyhow::Result<Answer> {
                 }
                 OperatorEvent::Changed { operator_id, name } => {
                     operators.entry(operator_id).and_modify(|operator| operator["name"] = name.into());
+                }
+                OperatorEvent::BookingChanged { operator_id, booking } => {
+                    operators.entry(operator_id).and_modify(|operator| operator["booking"] = json!(booking));
                 }
                 OperatorEvent::Closed { operator_id } => {
                     operators.entry(operator_id).and_modify(|operator| operator["closed"] = true.into());

@@ -1,5 +1,6 @@
 //! Stations, piles, connectors.
 
+use domain::agency::{CommissionRates, Ownership};
 use domain::connector::ConnectorEvent;
 use domain::event::Event;
 use domain::pile::{CurrentKind, PileDetails, PileEvent};
@@ -23,8 +24,15 @@ fn stations() -> Vec<StationEvent> {
         StationEvent::Registered { station_id, operator_id: who::operator(), code, details: details.clone(), zone },
         StationEvent::Changed { station_id, details },
         StationEvent::TariffAssigned { station_id, tariff_id: who::tariff() },
+        StationEvent::OwnershipChanged { station_id, ownership: Some(ownership()) },
         StationEvent::Retired { station_id },
     ]
+}
+
+/// Of somebody else: the energy fee passes through but for a twentieth, the service fee is shared.
+pub fn ownership() -> Ownership {
+    let commission = CommissionRates { energy: of("5.0000"), service: of("30.0000"), idle: of("50.0000") };
+    Ownership::new(of("MA5OWNER1"), "海德物业".to_owned(), commission, of("6.0000"))
 }
 
 fn piles() -> Vec<PileEvent> {

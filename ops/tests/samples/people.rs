@@ -44,6 +44,7 @@ fn operators() -> Vec<OperatorEvent> {
     vec![
         OperatorEvent::Registered { operator_id, code, name: "湾区充电".to_owned(), books_zone, booking: BookingMode::Principal },
         OperatorEvent::Changed { operator_id, name: "湾区充电网络".to_owned() },
+        OperatorEvent::BookingChanged { operator_id, booking: BookingMode::Agent },
         OperatorEvent::Closed { operator_id },
     ]
 }

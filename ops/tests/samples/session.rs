@@ -7,6 +7,7 @@ use domain::session::{
 };
 use domain::testing::at;
 
+use super::estate::ownership;
 use super::tariff::{bill, snapshot};
 use super::{of, who};
 
@@ -56,6 +57,7 @@ fn starting() -> Vec<SessionEvent> {
             tariff: snapshot(),
             zone: of("Asia/Shanghai"),
             rated_power: Some(of("120.000")),
+            agency: Some(Box::new(ownership().terms())),
         },
         SessionEvent::Discovered {
             refs,
@@ -63,6 +65,7 @@ fn starting() -> Vec<SessionEvent> {
             tariff: Some(snapshot()),
             zone: of("Asia/Shanghai"),
             rated_power: Some(of("120.000")),
+            agency: Some(Box::new(ownership().terms())),
         },
         SessionEvent::TariffAssigned { refs, tariff: snapshot(), note: "the station's tariff was published late".to_owned() },
         SessionEvent::Authorised { refs },

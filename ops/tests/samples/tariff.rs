@@ -7,6 +7,7 @@ use domain::tariff::{
 };
 use domain::testing::at;
 
+use super::estate::ownership;
 use super::{of, who};
 
 pub fn all() -> Vec<Event> {
@@ -43,7 +44,7 @@ pub fn bill(bill_number: &str) -> Bill {
         line(FeeKind::Service, Some(TouPeriod::Peak), plugged, full, "12.0000", "0.60000", "element 2, peak", "7.20"),
         line(FeeKind::Idle, None, full, gone, "5.0000", "0.50000", "idle after 15 minutes", "2.50"),
     ];
-    Bill::of_lines(bill_number.to_owned(), of("12.0000"), lines, &taxes())
+    Bill::of_lines(bill_number.to_owned(), of("12.0000"), lines, &taxes()).divided(Some(&ownership().terms()))
 }
 
 fn terms() -> TariffTerms {

@@ -9,7 +9,7 @@ use domain::connector::{Connector, ConnectorEvent};
 use domain::decider::Decider;
 use domain::event::Event;
 use domain::ids::{ConnectorId, PaymentId, RefundId, SessionId, UserId};
-use domain::journal::{Account, Customer, RulesVersion, postings};
+use domain::journal::{Account, AdoptedRules, Customer, postings};
 use domain::log::Recorded;
 use domain::payment::{Channel, Payment, PaymentEvent, PaymentStatus, Purpose, RefundOutcome};
 use domain::session::{DeviceFact, PaymentMode, Session, SessionEvent};
@@ -29,6 +29,7 @@ pub(crate) struct Books {
     refunds: BTreeMap<(PaymentId, RefundId), Money>,
     asked: BTreeSet<(PaymentId, RefundId)>,
     accounts: BTreeMap<Account, Money>,
+    rules: AdoptedRules,
     wrong: Vec<String>,
 }
 
@@ -45,7 +46,8 @@ impl Books {
     }
 
     fn post(&mut self, recorded: &Recorded<Event>) {
-        match postings(recorded, RulesVersion::V1) {
+        self.rules.apply(recorded).unwrap();
+        match postings(recorded, self.rules.at(recorded.metadata.operator_id, recorded.position)) {
             Ok(None) => {}
             Ok(Some(entry)) => {
                 let sum: Money = entry.postings().iter().map(|posting| posting.amount).sum();

@@ -7,10 +7,12 @@
 //! | [`books`] | what has to hold whatever happened, and how each check is seen to fail |
 //! | [`stories`] | one session a test: every mode, and every way out |
 //! | [`ahead`] | a session that is asked for while its connector is still in use |
+//! | [`agency`] | stations of somebody else, booked as an agent |
 //! | [`deadlines`] | what must not wait for ever |
 //! | [`steps`] | every step of the process managers twice, failing once, and interrupted |
 //! | [`simulation`] | many sessions at once, all faults, from a seed |
 
+mod agency;
 mod ahead;
 mod books;
 mod broken;

@@ -134,6 +134,8 @@ async fn nothing_of_an_operator_can_be_touched_with_a_key_of_another() {
     for (method, path, body) in [
         (Method::PUT, format!("/v1/stations/{station}"), details),
         (Method::POST, format!("/v1/stations/{station}/tariff"), json!({"tariff_id": station})),
+        (Method::GET, format!("/v1/stations/{station}/ownership"), json!({})),
+        (Method::PUT, format!("/v1/stations/{station}/ownership"), json!({"ownership": null})),
         (Method::POST, format!("/v1/stations/{station}/retire"), json!({})),
         (Method::POST, format!("/v1/stations/{station}/piles"), pile),
         (Method::GET, format!("/v1/stations/{station}/piles"), json!({})),

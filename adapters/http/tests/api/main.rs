@@ -6,6 +6,7 @@ mod harness;
 mod keys;
 mod live;
 mod malformed;
+mod ownership;
 mod payments;
 mod people;
 mod rebuilds;

@@ -1,6 +1,7 @@
 //! Random histories, made by the domain's own deciders: whatever is asked, only what can happen happens.
 
 use domain::Decider;
+use domain::agency::{CommissionRates, Ownership};
 use domain::connector::{Connector, ConnectorCommand};
 use domain::ids::{ApiKeyId, ConnectorId, OperatorId, PaymentId, PileId, RefundId, SessionId, StationId, TariffId, UserId};
 use domain::journal::{Journal, JournalCommand};
@@ -165,6 +166,8 @@ impl History {
             let register = StationCommand::Register { station_id, operator_id: us, code: format!("ST{at}"), details, zone: zone.clone() };
             self.act::<Station>(us, StreamId::station(station_id), register).await;
             self.act::<Station>(us, StreamId::station(station_id), StationCommand::AssignTariff { tariff_id: tariff(of) }).await;
+            let ownership = (at == 1).then(ownership);
+            self.act::<Station>(us, StreamId::station(station_id), StationCommand::SetOwnership { ownership }).await;
             let pile_id: PileId = id(number(of, 2, at));
             let details = PileDetails { model: String::new(), current: CurrentKind::Dc, rated_power: "60.000".parse().unwrap() };
             let register = PileCommand::Register { pile_id, station_id, code: format!("{at:014}"), details };
@@ -279,13 +282,15 @@ impl History {
         let order_number = domain::ids::OrderNumber::of(&format!("MA0000{of:03}").parse().unwrap(), session_id, self.now);
         let snapshot = TariffSnapshot { tariff_id: tariff(of), version: 1, terms: terms() };
         let rated_power = Some("60.000".parse().unwrap());
+        // Whatever the rules are: those that do not divide post such a bill whole.
+        let agency = (at == 1).then(|| Box::new(ownership().terms()));
         let known = self.chance(85);
         let command = if known {
-            SessionCommand::Request(Box::new(Request { refs, order_number, mode, tariff: snapshot, zone, rated_power }))
+            SessionCommand::Request(Box::new(Request { refs, order_number, mode, tariff: snapshot, zone, rated_power, agency }))
         } else {
             let priced = self.chance(70);
             let refs = SessionRefs { user_id: None, ..refs };
-            let discovery = Discovery { refs, order_number, tariff: priced.then_some(snapshot), zone, rated_power };
+            let discovery = Discovery { refs, order_number, tariff: priced.then_some(snapshot), zone, rated_power, agency };
             let meter = MeterReading { register: "10".parse().unwrap(), read_at: self.now };
             SessionCommand::Report { fact: DeviceFact::Started { meter }, discovery: Some(Box::new(discovery)) }
         };
@@ -377,10 +382,14 @@ impl History {
         let who = user(of, self.random.random_range(0..USERS));
         let connector: ConnectorId = id(number(of, 3, self.random.random_range(0..STATIONS * 2)));
         let user_stream = StreamId::user(who);
-        match self.random.random_range(0..9) {
+        match self.random.random_range(0..10) {
+            9 => {
+                let booking = if self.chance(50) { BookingMode::Agent } else { BookingMode::Principal };
+                self.act::<Operator>(us, StreamId::operator(us), OperatorCommand::SetBooking { booking }).await;
+            }
             0 => self.act::<Operator>(us, StreamId::operator(us), OperatorCommand::Rename { name: "another name".to_owned() }).await,
             1 => {
-                let adopt = JournalCommand::AdoptRules { operator_id: us, rules_version: 2 };
+                let adopt = JournalCommand::AdoptRules { operator_id: us, rules_version: if self.chance(50) { 2 } else { 3 } };
                 self.act::<Journal>(us, StreamId::journal(us), adopt).await;
             }
             2 => self.act::<User>(us, user_stream, UserCommand::Erase).await,
@@ -395,4 +404,10 @@ impl History {
             _ => self.act::<Connector>(us, StreamId::connector(connector), ConnectorCommand::ReportFaultCleared).await,
         }
     }
+}
+
+/// Whose the second station of every operator is.
+fn ownership() -> Ownership {
+    let commission = CommissionRates { energy: "5".parse().unwrap(), service: "12.5".parse().unwrap(), idle: "50".parse().unwrap() };
+    Ownership::new("MA5OWNER1".parse().unwrap(), "Harbour Estates".to_owned(), commission, "6".parse().unwrap())
 }

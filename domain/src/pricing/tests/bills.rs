@@ -134,7 +134,7 @@ fn a_step_reached_just_before_the_period_changes_still_has_the_period_before() {
     let bill = priced(&tariff, SHANGHAI, &session);
     let rules: Vec<String> = bill.lines.iter().map(|line| format!("{} {}", line.rule, line.quantity)).collect();
     assert_eq!(rules, ["element 1, valley 0.0001", "element 2, valley 0.0001", "element 2, peak 0.0002"]);
-    assert_eq!(explain(&bill, &tariff, &ZoneName::shanghai()).disagreements, []);
+    assert_eq!(explain(&bill, &tariff, &ZoneName::shanghai(), None).disagreements, []);
 }
 
 #[test]

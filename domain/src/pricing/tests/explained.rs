@@ -18,12 +18,25 @@ fn tariff() -> TariffSnapshot {
 fn found(change: impl FnOnce(&mut Bill)) -> Vec<String> {
     let mut bill = priced(&tariff(), SHANGHAI, &session());
     change(&mut bill);
-    explain(&bill, &tariff(), &ZoneName::shanghai()).disagreements.iter().map(ToString::to_string).collect()
+    explain(&bill, &tariff(), &ZoneName::shanghai(), None).disagreements.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_bill_that_is_divided_otherwise_than_its_terms_say_disagrees() {
+    let terms = crate::agency::tests::ownership("5", "12.5").terms();
+    let whole = priced(&tariff(), SHANGHAI, &session());
+    let divided = whole.clone().divided(Some(&terms));
+    let found = |bill: &Bill, terms| explain(bill, &tariff(), &ZoneName::shanghai(), terms).disagreements;
+    assert_eq!(found(&divided, Some(&terms)), []);
+    assert_eq!(found(&divided, None), [Disagreement::Division]);
+    assert_eq!(found(&whole, Some(&terms)), [Disagreement::Division]);
+    let text = explain(&divided, &tariff(), &ZoneName::shanghai(), Some(&terms)).to_string();
+    assert!(text.contains("commission on energy") && text.contains(&format!("owner {}", terms.owner_id)), "{text}");
 }
 
 #[test]
 fn the_path_of_every_fen_is_written_out() {
-    let text = explain(&priced(&tariff(), SHANGHAI, &session()), &tariff(), &ZoneName::shanghai()).to_string();
+    let text = explain(&priced(&tariff(), SHANGHAI, &session()), &tariff(), &ZoneName::shanghai(), None).to_string();
     let expected = "\
 bill 20260301, tariff 00000000-0000-0000-0000-000000000001 version 1, clock of Asia/Shanghai
   1 energy  2026-03-02T07:30:00+08:00 to 2026-03-02T08:00:00+08:00: 0.0036 kWh × 0.30000 (element 1, valley) = 0.001080000, rounding -0.001080000 → 0.00
@@ -41,7 +54,7 @@ total 30.01 yuan for 0.0107 kWh
 
 #[test]
 fn amounts_and_quantities_are_text_in_json() {
-    let json = serde_json::to_value(explain(&priced(&tariff(), SHANGHAI, &session()), &tariff(), &ZoneName::shanghai())).unwrap();
+    let json = serde_json::to_value(explain(&priced(&tariff(), SHANGHAI, &session()), &tariff(), &ZoneName::shanghai(), None)).unwrap();
     assert_eq!(json["lines"][2]["quantity"], "0.0071");
     assert_eq!(json["lines"][2]["product_yuan"], "0.006390000");
     assert_eq!(json["lines"][2]["rounding_yuan"], "0.003610000");
@@ -98,7 +111,7 @@ fn changed_idle_minutes_are_found() {
 #[test]
 fn idle_time_that_the_tariff_does_not_bill_is_found() {
     let bill = priced(&tariff(), SHANGHAI, &session());
-    let found = explain(&bill, &four_periods(), &ZoneName::shanghai()).disagreements;
+    let found = explain(&bill, &four_periods(), &ZoneName::shanghai(), None).disagreements;
     let (line, billed) = (5, "idle after 15 minutes, at most 30.00".into());
     assert_eq!(found[0], Disagreement::Rule { line, billed, tariff: "nothing".into() });
 }
@@ -124,7 +137,7 @@ fn credited(bill: &Bill, amount: &str) -> Bill {
 #[test]
 fn a_credit_is_explained_as_one() {
     let bill = credited(&priced(&tariff(), SHANGHAI, &session()), "10.00");
-    let explanation = explain(&bill, &tariff(), &ZoneName::shanghai());
+    let explanation = explain(&bill, &tariff(), &ZoneName::shanghai(), None);
     assert_eq!(explanation.disagreements, []);
     assert_eq!(explanation.total_yuan, "20.01".parse().unwrap());
     let line = explanation.lines[5].to_string();
@@ -136,11 +149,11 @@ fn a_changed_credit_is_found() {
     let bill = priced(&tariff(), SHANGHAI, &session());
     let mut changed = credited(&bill, "10.00");
     changed.lines[5].amount = "-10.01".parse().unwrap();
-    let found = explain(&changed, &tariff(), &ZoneName::shanghai()).disagreements;
+    let found = explain(&changed, &tariff(), &ZoneName::shanghai(), None).disagreements;
     assert_eq!(found, [Disagreement::Amount { line: 6, billed: "-10.01".parse().unwrap(), reckoned: "-10.00".parse().unwrap() }]);
     // A line that claims to be a credit and adds to the bill has no rule.
     let mut claimed = credited(&bill, "10.00");
     claimed.lines[5].amount = "10.00".parse().unwrap();
-    let found = explain(&claimed, &tariff(), &ZoneName::shanghai()).disagreements;
+    let found = explain(&claimed, &tariff(), &ZoneName::shanghai(), None).disagreements;
     assert!(found.iter().any(|found| matches!(found, Disagreement::Rule { line: 6, .. })), "{found:?}");
 }

@@ -235,7 +235,7 @@ proptest! {
     #[test]
     fn every_bill_agrees_with_its_explanation(tariff in tariff(true), zone in zone(), usage in session()) {
         let bill = bill(&tariff, &zone, &usage);
-        let explanation = explain(&bill, &tariff, &zone);
+        let explanation = explain(&bill, &tariff, &zone, None);
         prop_assert_eq!(&explanation.disagreements, &vec![]);
         for line in &explanation.lines {
             prop_assert_eq!(line.product_yuan + line.rounding_yuan + line.reduction_yuan.value(), line.amount_yuan.value());
@@ -263,7 +263,7 @@ proptest! {
         if let Ok(usage) = Usage::new(from, until, kwh(energy), [reading]) {
             let usage = usage.clone().idle_until(if near { until.plus_seconds(times[3] % 2_000_000) } else { time(times[3]) }).unwrap_or(usage);
             if let Ok(bill) = price("n".to_owned(), &tariff, &zone, &usage) {
-                prop_assert_eq!(explain(&bill, &tariff, &zone).disagreements, vec![]);
+                prop_assert_eq!(explain(&bill, &tariff, &zone, None).disagreements, vec![]);
             }
         }
     }

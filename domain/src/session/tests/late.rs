@@ -13,7 +13,7 @@ fn reported(fact: DeviceFact) -> SessionCommand {
 fn found(tariff: Option<TariffSnapshot>) -> SessionEvent {
     let (order_number, zone) = (ORDER.parse().unwrap(), ZoneName::shanghai());
     let refs = SessionRefs { user_id: None, ..refs() };
-    SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power: Some("60".parse().unwrap()) }
+    SessionEvent::Discovered { refs, order_number, tariff, zone, rated_power: Some("60".parse().unwrap()), agency: None }
 }
 
 /// As it happens to a session without a user.

@@ -1,6 +1,7 @@
 //! Every rule and every refusal of a session. A kilowatt-hour costs one yuan here and every time is on the 2nd of March 2026 in Shanghai, so that amounts
 //! and clocks can be read off.
 
+mod agency;
 mod billing;
 mod clocks;
 mod late;
@@ -71,7 +72,7 @@ const MODES: [fn() -> PaymentMode; 3] = [prepaid, wallet, || PaymentMode::Postpa
 fn request(mode: PaymentMode) -> SessionCommand {
     let (order_number, zone) = (ORDER.parse().unwrap(), ZoneName::shanghai());
     let rated_power = Some("60".parse().unwrap());
-    SessionCommand::Request(Box::new(Request { refs: refs(), order_number, mode, tariff: tariff(), zone, rated_power }))
+    SessionCommand::Request(Box::new(Request { refs: refs(), order_number, mode, tariff: tariff(), zone, rated_power, agency: None }))
 }
 
 fn requested(mode: PaymentMode) -> SessionEvent {
@@ -80,13 +81,13 @@ fn requested(mode: PaymentMode) -> SessionEvent {
 
 fn requested_under(mode: PaymentMode, tariff: TariffSnapshot) -> SessionEvent {
     let (order_number, zone) = (ORDER.parse().unwrap(), ZoneName::shanghai());
-    SessionEvent::Requested { refs: refs(), order_number, mode, tariff, zone, rated_power: Some("60".parse().unwrap()) }
+    SessionEvent::Requested { refs: refs(), order_number, mode, tariff, zone, rated_power: Some("60".parse().unwrap()), agency: None }
 }
 
 fn discovery(tariff: Option<TariffSnapshot>) -> Option<Box<Discovery>> {
     let refs = SessionRefs { user_id: None, ..refs() };
     let (order_number, zone) = (ORDER.parse().unwrap(), ZoneName::shanghai());
-    Some(Box::new(Discovery { refs, order_number, tariff, zone, rated_power: Some("60".parse().unwrap()) }))
+    Some(Box::new(Discovery { refs, order_number, tariff, zone, rated_power: Some("60".parse().unwrap()), agency: None }))
 }
 
 fn authorised() -> SessionEvent {
