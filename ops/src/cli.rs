@@ -36,6 +36,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Serve the API, keep the read models up to date, run the process managers.
     Serve(Serve),
+    /// Ask a server whether it is ready: for health checks.
+    Health(Health),
     /// Import real sessions if that has not been done, print a summary, and serve.
     Demo(Demo),
     /// Import real data.
@@ -80,12 +82,19 @@ pub(crate) struct Serve {
     /// What this process does. With `projector` alone it only reads the ledger, so that it runs beside the process that writes.
     #[arg(long, value_delimiter = ',', default_values_t = [ServeRole::Api, ServeRole::Projector, ServeRole::Processes], value_enum)]
     pub(crate) roles: Vec<ServeRole>,
-    /// The address of the API; with `--roles projector`, of /healthz and /metrics, which are served only when it is given.
+    /// The address of the API; with `--roles projector`, of /healthz, /readyz and /metrics, which are served only when it is given.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
     /// Whether read models that are missing or outdated are rebuilt without being asked for.
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) auto_rebuild: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// The server; without it, the one at the configured address on this machine.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
 }
 
 #[derive(Debug, Args)]

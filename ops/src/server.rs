@@ -87,7 +87,7 @@ impl Server {
 }
 
 /// Where a server that listens on this address is reached from its own machine.
-fn url_of(listen: SocketAddr) -> String {
+pub(crate) fn url_of(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

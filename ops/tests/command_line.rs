@@ -167,6 +167,22 @@ fn beside_a_server_keys_operators_and_erasures_go_through_it_or_say_so() {
 }
 
 #[test]
+fn health_ends_with_none_when_a_server_is_ready_and_with_one_when_nobody_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let url = format!("http://{}", server.1);
+    let well = chargeledger(directory.path(), &["health", "--server", &url, "--json"]);
+    assert_eq!((well.status.code(), &json(&well)["ready"]), (Some(0), &serde_json::Value::Bool(true)));
+    // Without a name it is the configured address on this machine.
+    let configured = command(directory.path(), &["health"]).env("CHARGELEDGER_LISTEN", &server.1).output().unwrap();
+    assert_eq!((configured.status.code(), text(&configured.stdout)), (Some(0), format!("the server at {url} is ready\n")));
+    drop(server);
+    let gone = chargeledger(directory.path(), &["health", "--server", &url]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(text(&gone.stderr).contains("cannot be reached"), "{gone:?}");
+}
+
+#[test]
 fn a_key_for_an_operator_that_is_not_there_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let output = chargeledger(directory.path(), &["key", "create", "--role", "app", "--operator", "0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d"]);

@@ -121,7 +121,10 @@ async fn a_halted_projection_is_shown_resumed_and_told_to_go_on_without_an_event
     let (admin, staff) = (key("admin"), key("operator"));
     let other = json_of(&ledger.run(&["operator", "register", "--code", "OTHER0001", "--name", "other", "--json"]));
     let (first, second, third) = (ledger.poison(1).await, ledger.poison(2).await, ledger.poison(3).await);
-    let _projector = ledger.serve("projector");
+    let projector = ledger.serve("projector");
+    projector.until_ready().await;
+    let ready: Value = serde_json::from_str(&projector.get("/readyz").await.unwrap()).unwrap();
+    assert_eq!(ready["status"], "ready");
     let is_halted_at = |listed: &Value, position: u64| of(listed, "api_keys")["halt"]["position"] == position;
     ledger.until(|listed| is_halted_at(listed, first)).await;
 

@@ -6,6 +6,7 @@ mod bench_lag;
 mod bench_rebuild;
 mod demo;
 mod halts;
+mod health;
 mod import;
 mod key;
 mod operator;
@@ -24,6 +25,7 @@ use crate::output::Answer;
 pub(crate) async fn run(command: Command, config: &Config, as_json: bool) -> anyhow::Result<Answer> {
     match command {
         Command::Serve(options) => serve::run(config, &options).await,
+        Command::Health(options) => health::run(config, &options).await,
         Command::Demo(options) => demo::run(config, &options, as_json).await,
         Command::Import(Import::Sessions(options)) => import::run(config, &options).await,
         Command::Projection(what) => projection::run(config, &what).await,
