@@ -127,6 +127,26 @@ fn every_link_leads_somewhere() {
     assert!(dead.is_empty(), "\n{}", dead.join("\n"));
 }
 
+/// The runbooks that an alarm file names, like `operators.md#backup`, and how many alarms it has.
+fn runbooks(text: &str) -> (Vec<&str>, usize) {
+    let linked = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook_url: '{{ or $externalLabels.runbooks \"docs\" }}/")?.strip_suffix('\''));
+    (linked.collect(), text.lines().filter(|line| line.trim().starts_with("- alert: ")).count())
+}
+
+#[test]
+fn every_alarm_has_a_runbook_and_every_runbook_is_a_section() {
+    let text = std::fs::read_to_string(project().join("ops/prometheus/alerts.yml")).unwrap();
+    let (runbooks, alarms) = runbooks(&text);
+    assert!(alarms > 10 && runbooks.len() == alarms, "{alarms} alarms, {} runbooks", runbooks.len());
+    for runbook in runbooks {
+        let (page, section) = runbook.split_once('#').unwrap_or((runbook, ""));
+        let page = std::fs::read_to_string(project().join("docs").join(page)).unwrap_or_default();
+        assert!(anchors(&page).contains(section), "no page has the section {runbook}");
+    }
+}
+
 #[test]
 fn every_setting_is_on_the_configuration_page_and_nothing_else_is() {
     let source = std::fs::read_to_string(project().join("ops/src/config.rs")).unwrap();
@@ -172,6 +192,8 @@ fn the_checks_see_what_is_wrong() {
     assert_eq!(dead_links(&root, page, text), Vec::<String>::new());
     let broken = "[gone](no-such.md) and [elsewhere](../Cargo.toml) [wrong](#nothing)";
     assert_eq!(dead_links(&root, page, broken), ["docs/sample.md links to no-such.md", "docs/sample.md links to #nothing"]);
+    let alarms = "  - alert: A\n    runbook_url: '{{ or $externalLabels.runbooks \"docs\" }}/operators.md#backup'\n  - alert: B\n";
+    assert_eq!(runbooks(alarms), (vec!["operators.md#backup"], 2));
     assert_eq!(anchor(" PostgreSQL is away: what now? "), "postgresql-is-away-what-now");
     assert_eq!(fields("struct A {\n    b: u8,\n    c_d: u8,\n}\n", "A"), BTreeSet::from(["b", "c_d"]));
     assert_eq!(first_column("| `listen` | `X` |\n| no | `code` |\n"), BTreeSet::from(["listen"]));
