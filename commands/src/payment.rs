@@ -2,7 +2,7 @@
 
 use domain::ids::{CommandId, PaymentId, RefundId, SessionId, UserId};
 use domain::log::{Actor, StreamId};
-use domain::payment::{Channel, Payment, PaymentCommand, Purpose};
+use domain::payment::{Channel, Payment, PaymentCommand, Purpose, Resolution};
 use domain::session::{LaterPayment, Session, SessionCommand, SessionError};
 use domain::units::Money;
 use domain::user::User;
@@ -25,6 +25,15 @@ pub enum PayFor {
     TopUp,
     /// For what a session still owes.
     Session(SessionId),
+}
+
+/// Where money that belongs to nothing goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposal {
+    /// Back to the payer.
+    Return,
+    /// Into the user's wallet.
+    Apply,
 }
 
 impl Commands {
@@ -138,6 +147,58 @@ impl Commands {
                 Ok(Refunding { refund_id: Some(refund_id), position: done.position })
             }
         }
+    }
+
+    /// Decides about money that belongs to nothing: all that is left of it goes back to the payer, or into the user's wallet.
+    ///
+    /// # Errors
+    /// When the payment is still open, the receipt is none that belongs to nothing, or a refund of it is under way.
+    pub async fn resolve_receipt(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        payment_id: PaymentId,
+        channel_transaction: String,
+        disposal: Disposal,
+        note: String,
+    ) -> Result<Done<Payment>, CommandError> {
+        let resolution = match disposal {
+            Disposal::Return => {
+                let refund_id: RefundId = ids.id("refund");
+                Resolution::Return { refund_id, refund_no: refund_no(payment_id, refund_id) }
+            }
+            Disposal::Apply => Resolution::Apply,
+        };
+        let resolve = PaymentCommand::ResolveReceipt { payment_id, channel_transaction, resolution, note };
+        self.on_payment(caller, ids, "resolve receipt", payment_id, resolve).await
+    }
+
+    /// Closes what a channel has reported in contradiction and somebody has looked into; nothing is booked.
+    ///
+    /// # Errors
+    /// When there is no such payment, or the note is missing.
+    pub async fn close_disputes(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        payment_id: PaymentId,
+        note: String,
+    ) -> Result<Done<Payment>, CommandError> {
+        self.on_payment(caller, ids, "close disputes", payment_id, PaymentCommand::CloseDisputes { payment_id, note }).await
+    }
+
+    async fn on_payment(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        name: &str,
+        payment_id: PaymentId,
+        command: PaymentCommand,
+    ) -> Result<Done<Payment>, CommandError> {
+        let stream = StreamId::payment(payment_id);
+        let origin = self.owned("payment", &stream, caller.operator_id).await?;
+        let envelope = caller.envelope(ids.command(name), origin.correlation_id);
+        Ok(self.ledger.handle_at::<Payment>(&stream, command, &envelope, ids.revision()).await?)
     }
 
     /// Asks for money back out of a wallet; it goes to the payments it came from, oldest first.

@@ -303,6 +303,19 @@ fn expectations() -> Vec<(Event, Vec<&'static str>)> {
         channel_transaction: "t".to_owned(),
     };
     because(late.into(), &["payment refund 50.00"]);
+    let accepted = PaymentEvent::ReceiptAccepted {
+        payment_id,
+        user_id,
+        channel: Channel::Sandbox,
+        amount: yuan("49"),
+        channel_transaction: "t".to_owned(),
+        note: "n".to_owned(),
+    };
+    // Staff have said in the same breath what becomes of it.
+    because(accepted.into(), &[]);
+    let applied = PaymentEvent::ReceiptApplied { payment_id, user_id, amount: yuan("49"), note: "n".to_owned() };
+    because(applied.into(), &["wallet top up 49.00"]);
+    because(PaymentEvent::DisputesClosed { payment_id, note: "n".to_owned() }.into(), &[]);
     because(
         PaymentEvent::RefundRequested {
             payment_id,

@@ -70,6 +70,8 @@ pub struct Audit {
     /// Given back to a wallet by a corrected bill, and not yet there.
     credits_due: HashMap<SessionId, (Customer, Money)>,
     received: BTreeMap<Channel, Money>,
+    /// What came too late or otherwise than agreed, and is neither back nor anybody's.
+    unidentified: Money,
     /// What the bills that hold now leave to the owners of stations, worked out again from their lines and rates.
     owners: BTreeMap<OperatorId, Money>,
 }
@@ -116,11 +118,18 @@ impl Audit {
                     Purpose::Postpaid { .. } => move_by(&mut self.paid_ahead, *payment_id, *user_id, *amount),
                 }
             }
-            PaymentEvent::ReceivedLate { channel, amount, .. } => *self.received.entry(*channel).or_default() += *amount,
+            PaymentEvent::ReceivedLate { channel, amount, .. } | PaymentEvent::ReceiptAccepted { channel, amount, .. } => {
+                *self.received.entry(*channel).or_default() += *amount;
+                self.unidentified += *amount;
+            }
+            PaymentEvent::ReceiptApplied { user_id, amount, .. } => {
+                self.unidentified -= *amount;
+                *self.between_wallet_and_channel.entry(*user_id).or_default() += *amount;
+            }
             PaymentEvent::RefundSucceeded { payment_id, user_id, channel, purpose, amount, of_late_receipt, .. } => {
                 *self.received.entry(*channel).or_default() -= *amount;
                 match purpose {
-                    _ if *of_late_receipt => {}
+                    _ if *of_late_receipt => self.unidentified -= *amount,
                     Purpose::Prepayment { .. } => {
                         move_by(&mut self.prepayments, *payment_id, *user_id, -*amount);
                         if self.prepayments.get(payment_id).is_some_and(|(_, rest)| rest.is_negative()) {
@@ -136,6 +145,7 @@ impl Audit {
             | PaymentEvent::Failed { .. }
             | PaymentEvent::Closed { .. }
             | PaymentEvent::Disputed { .. }
+            | PaymentEvent::DisputesClosed { .. }
             | PaymentEvent::RefundRequested { .. }
             | PaymentEvent::RefundFailed { .. }
             | PaymentEvent::RefundDisputed { .. } => {}
@@ -288,6 +298,7 @@ impl Audit {
                 Account::Receivable(customer) => (owed.remove(customer).unwrap_or_default(), "open bills"),
                 Account::ChannelClearing(channel) => (self.received.get(channel).copied().unwrap_or_default(), "payments less refunds"),
                 Account::OperatorPayable(owner) => (-owners.remove(owner).unwrap_or_default(), "owners' parts of bills"),
+                Account::Unidentified => (-self.unidentified, "receipts that belong to nothing"),
                 _ => continue,
             };
             if independent != *balance {

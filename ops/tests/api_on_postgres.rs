@@ -146,6 +146,37 @@ fn an_agents_books_show_what_the_owner_of_a_station_is_owed() {
 }
 
 #[test]
+fn a_disputed_receipt_is_listed_until_it_is_decided_and_stands_in_the_books_from_then_on() {
+    on_postgres(Limits::default(), |world| async move {
+        let pay = json!({"user_id": world.user, "channel": "sandbox", "amount_yuan": "10", "purpose": {"kind": "top_up"}});
+        let payment = world.post(Role::App, "/v1/payments", pay).await.is(201);
+        let (id, number) = (payment["payment_id"].as_str().unwrap(), payment["payment_no"].as_str().unwrap());
+        let report = json!({
+            "type": "paid", "payment_no": number, "amount_yuan": "9", "channel_transaction": "t-9", "paid_at": "2026-03-01T08:00:00+08:00",
+        });
+        world.post(Role::Gateway, "/v1/webhooks/sandbox", report).await.is(200);
+        let closed = send(world.request(Role::App, Method::POST, &format!("/v1/payments/{id}/close"))).await.is(200);
+        let disputed = async |position: &Value| {
+            let listed = send(after(&world, Role::Finance, position.as_u64().unwrap(), "/v1/payments?disputed=true")).await;
+            listed.is(200)["items"].as_array().unwrap().len()
+        };
+        assert_eq!(disputed(&closed["position"]).await, 1);
+        let apply = json!({"resolution": "apply", "channel_transaction": "t-9", "note": "the payer typed the amount"});
+        let decided = world.post(Role::Finance, &format!("/v1/payments/{id}/resolve"), apply).await.is(200);
+        assert_eq!(disputed(&decided["position"]).await, 0);
+        let position = decided["position"].as_u64().unwrap();
+        let balance = send(after(&world, Role::Finance, position, "/v1/ledger/trial-balance")).await.is(200);
+        let accounts: Vec<(&str, &str)> = balance["accounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["account"].as_str().unwrap(), row["balance_yuan"].as_str().unwrap()))
+            .collect();
+        assert_eq!(accounts, [("1012.sandbox", "9.00"), ("2205", "-9.00"), ("2241", "0.00")]);
+    });
+}
+
+#[test]
 fn what_was_owed_is_listed_open_until_it_is_paid_and_settled_from_then_on() {
     on_postgres(Limits::default(), |world| async move {
         let (session, position) = settled(&world).await;

@@ -124,7 +124,9 @@ fn about(event: &Event) -> (Option<SessionId>, Option<PaymentId>, Option<UserId>
                 PaymentEvent::Succeeded { purpose, user_id, .. } | PaymentEvent::RefundSucceeded { purpose, user_id, .. } => {
                     (purpose_word(*purpose).1, Some(*user_id))
                 }
-                PaymentEvent::ReceivedLate { user_id, .. } => (None, Some(*user_id)),
+                PaymentEvent::ReceivedLate { user_id, .. }
+                | PaymentEvent::ReceiptAccepted { user_id, .. }
+                | PaymentEvent::ReceiptApplied { user_id, .. } => (None, Some(*user_id)),
                 _ => (None, None),
             };
             (session_id, Some(payment_id(event)), user_id)

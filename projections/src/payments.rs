@@ -24,7 +24,7 @@ words! {
         Failed => "failed",
         /// Closed unpaid.
         Closed => "closed",
-        /// The money came after that, and goes back.
+        /// The money came after that, and belongs to nothing: it goes back, unless staff decide otherwise.
         ReceivedLate => "received_late",
     }
 }
@@ -48,7 +48,7 @@ row! {
         session_id: Option<SessionId>,
         /// Where it is on its way.
         status: PaymentStatus,
-        /// How much.
+        /// How much: what was agreed, or what came and was accepted.
         amount_yuan: Money,
         /// How much has gone back.
         refunded_yuan: Money,
@@ -62,7 +62,7 @@ row! {
         channel_transaction: Option<String>,
         /// The channel's reason, when it failed or something is disputed.
         reason: Option<String>,
-        /// How many contradictions the channel has reported.
+        /// How many contradictions of the channel nobody has looked into.
         dispute_count: u32,
         /// Unpaid at this time, it closes.
         expires_at: Timestamp,
@@ -90,7 +90,7 @@ pub struct Payments;
 
 impl Keyed for Payments {
     type Row = PaymentRow;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const HANDLES: &'static [&'static str] = &[
         "payment.initiated",
         "payment.prepared",
@@ -99,6 +99,9 @@ impl Keyed for Payments {
         "payment.closed",
         "payment.received_late",
         "payment.disputed",
+        "payment.receipt_accepted",
+        "payment.receipt_applied",
+        "payment.disputes_closed",
         "payment.refund_requested",
         "payment.refund_succeeded",
         "payment.refund_failed",
@@ -159,6 +162,9 @@ pub(crate) const fn payment_id(event: &PaymentEvent) -> PaymentId {
         | PaymentEvent::Closed { payment_id, .. }
         | PaymentEvent::ReceivedLate { payment_id, .. }
         | PaymentEvent::Disputed { payment_id, .. }
+        | PaymentEvent::ReceiptAccepted { payment_id, .. }
+        | PaymentEvent::ReceiptApplied { payment_id, .. }
+        | PaymentEvent::DisputesClosed { payment_id, .. }
         | PaymentEvent::RefundRequested { payment_id, .. }
         | PaymentEvent::RefundSucceeded { payment_id, .. }
         | PaymentEvent::RefundFailed { payment_id, .. }
@@ -200,6 +206,25 @@ fn apply(row: &mut PaymentRow, event: &PaymentEvent, moment: &Moment<'_>) {
         PaymentEvent::Disputed { reason, .. } | PaymentEvent::RefundDisputed { reason, .. } => {
             row.reason = Some(reason.clone());
             row.dispute_count += 1;
+        }
+        PaymentEvent::ReceiptAccepted { channel_transaction, amount, note, .. } => {
+            row.channel_transaction = Some(channel_transaction.clone());
+            row.amount_yuan = *amount;
+            row.reason = Some(note.clone());
+            row.dispute_count = row.dispute_count.saturating_sub(1);
+            row.paid_at = Some(moment.occurred_at());
+            row.status = PaymentStatus::ReceivedLate;
+        }
+        PaymentEvent::ReceiptApplied { note, .. } => {
+            let (purpose, session_id) = purpose_word(Purpose::TopUp);
+            row.purpose = purpose.to_owned();
+            row.session_id = session_id;
+            row.reason = Some(note.clone());
+            row.status = PaymentStatus::Succeeded;
+        }
+        PaymentEvent::DisputesClosed { note, .. } => {
+            row.reason = Some(note.clone());
+            row.dispute_count = 0;
         }
         PaymentEvent::RefundRequested { amount, .. } => row.refunding_yuan += *amount,
         PaymentEvent::RefundSucceeded { amount, .. } => {

@@ -470,7 +470,7 @@ COMMENT ON COLUMN build.bills__b1.position IS 'The position that this row holds.
 DROP VIEW IF EXISTS read.bills;
 CREATE VIEW read.bills AS SELECT * FROM build.bills__b1;
 
--- payments, version 1, from: payment.initiated payment.prepared payment.succeeded payment.failed payment.closed payment.received_late payment.disputed payment.refund_requested payment.refund_succeeded payment.refund_failed payment.refund_disputed
+-- payments, version 2, from: payment.initiated payment.prepared payment.succeeded payment.failed payment.closed payment.received_late payment.disputed payment.receipt_accepted payment.receipt_applied payment.disputes_closed payment.refund_requested payment.refund_succeeded payment.refund_failed payment.refund_disputed
 CREATE TABLE build.payments__b1 (
     payment_id uuid NOT NULL,
     operator_id uuid NOT NULL,
@@ -508,14 +508,14 @@ COMMENT ON COLUMN build.payments__b1.channel IS 'Through which channel.';
 COMMENT ON COLUMN build.payments__b1.purpose IS 'What for: `prepayment`, `top_up` or `postpaid`.';
 COMMENT ON COLUMN build.payments__b1.session_id IS 'For which session, if for one.';
 COMMENT ON COLUMN build.payments__b1.status IS 'Where it is on its way.';
-COMMENT ON COLUMN build.payments__b1.amount_yuan IS 'How much.';
+COMMENT ON COLUMN build.payments__b1.amount_yuan IS 'How much: what was agreed, or what came and was accepted.';
 COMMENT ON COLUMN build.payments__b1.refunded_yuan IS 'How much has gone back.';
 COMMENT ON COLUMN build.payments__b1.refunding_yuan IS 'How much is on its way back.';
 COMMENT ON COLUMN build.payments__b1.payment_no IS 'The merchant''s number at the channel.';
 COMMENT ON COLUMN build.payments__b1.pay_token IS 'What the front end hands to the channel.';
 COMMENT ON COLUMN build.payments__b1.channel_transaction IS 'The channel''s own number.';
 COMMENT ON COLUMN build.payments__b1.reason IS 'The channel''s reason, when it failed or something is disputed.';
-COMMENT ON COLUMN build.payments__b1.dispute_count IS 'How many contradictions the channel has reported.';
+COMMENT ON COLUMN build.payments__b1.dispute_count IS 'How many contradictions of the channel nobody has looked into.';
 COMMENT ON COLUMN build.payments__b1.expires_at IS 'Unpaid at this time, it closes.';
 COMMENT ON COLUMN build.payments__b1.initiated_at IS 'When somebody was asked to pay.';
 COMMENT ON COLUMN build.payments__b1.paid_at IS 'When the money was there.';
@@ -656,7 +656,7 @@ COMMENT ON COLUMN build.receivables__b1.position IS 'The position that this row 
 DROP VIEW IF EXISTS read.receivables;
 CREATE VIEW read.receivables AS SELECT * FROM build.receivables__b1;
 
--- journal, version 1, from: payment.succeeded payment.received_late payment.refund_succeeded session.billed session.bill_corrected session.settled wallet.captured wallet.credited
+-- journal, version 1, from: payment.succeeded payment.received_late payment.receipt_accepted payment.receipt_applied payment.refund_succeeded session.billed session.bill_corrected session.settled wallet.captured wallet.credited
 CREATE TABLE build.journal__b1 (
     position bigint NOT NULL,
     line bigint NOT NULL,
@@ -701,7 +701,7 @@ COMMENT ON COLUMN build.journal__b1.rules_version IS 'The version of the posting
 DROP VIEW IF EXISTS read.journal;
 CREATE VIEW read.journal AS SELECT * FROM build.journal__b1;
 
--- balances, version 1, from: payment.succeeded payment.received_late payment.refund_succeeded session.billed session.bill_corrected session.settled wallet.captured wallet.credited
+-- balances, version 1, from: payment.succeeded payment.received_late payment.receipt_accepted payment.receipt_applied payment.refund_succeeded session.billed session.bill_corrected session.settled wallet.captured wallet.credited
 CREATE TABLE build.balances__b1 (
     operator_id uuid NOT NULL,
     account text NOT NULL,
@@ -725,7 +725,7 @@ COMMENT ON COLUMN build.balances__b1.position IS 'The position that this row hol
 DROP VIEW IF EXISTS read.balances;
 CREATE VIEW read.balances AS SELECT * FROM build.balances__b1;
 
--- accounts, version 1, from: payment.succeeded payment.received_late payment.refund_succeeded session.billed session.bill_corrected session.settled wallet.captured wallet.credited
+-- accounts, version 1, from: payment.succeeded payment.received_late payment.receipt_accepted payment.receipt_applied payment.refund_succeeded session.billed session.bill_corrected session.settled wallet.captured wallet.credited
 CREATE TABLE build.accounts__b1 (
     operator_id uuid NOT NULL,
     account text NOT NULL,
@@ -786,7 +786,7 @@ COMMENT ON COLUMN build.daily_statistics__b1.position IS 'The position that this
 DROP VIEW IF EXISTS read.daily_statistics;
 CREATE VIEW read.daily_statistics AS SELECT * FROM build.daily_statistics__b1;
 
--- audit_trail, version 1, from: connector.came_online connector.fault_cleared connector.faulted connector.occupied connector.registered connector.released connector.retired connector.went_offline journal.rules_adopted key.created key.revoked operator.booking_changed operator.changed operator.closed operator.registered payment.closed payment.disputed payment.failed payment.initiated payment.prepared payment.received_late payment.refund_disputed payment.refund_failed payment.refund_requested payment.refund_succeeded payment.succeeded pile.changed pile.registered pile.retired projection.event_quarantined projection.swap_approved session.abandoned session.authorised session.bill_corrected session.billed session.closed_by_operator session.discovered session.faulted session.meter_disputed session.meter_read session.receivable_paid session.record_accepted session.record_disputed session.refused session.requested session.settled session.start_timed_out session.started session.starting session.stop_requested session.stopped session.tariff_assigned session.unplugged station.changed station.ownership_changed station.registered station.retired station.tariff_assigned tariff.version_published tariff.withdrawn user.changed user.closed user.erased user.registered wallet.captured wallet.credited wallet.held wallet.refund_part_failed wallet.refund_part_succeeded wallet.refund_requested wallet.released wallet.topped_up
+-- audit_trail, version 1, from: connector.came_online connector.fault_cleared connector.faulted connector.occupied connector.registered connector.released connector.retired connector.went_offline journal.rules_adopted key.created key.revoked operator.booking_changed operator.changed operator.closed operator.registered payment.closed payment.disputed payment.disputes_closed payment.failed payment.initiated payment.prepared payment.receipt_accepted payment.receipt_applied payment.received_late payment.refund_disputed payment.refund_failed payment.refund_requested payment.refund_succeeded payment.succeeded pile.changed pile.registered pile.retired projection.event_quarantined projection.swap_approved session.abandoned session.authorised session.bill_corrected session.billed session.closed_by_operator session.discovered session.faulted session.meter_disputed session.meter_read session.receivable_paid session.record_accepted session.record_disputed session.refused session.requested session.settled session.start_timed_out session.started session.starting session.stop_requested session.stopped session.tariff_assigned session.unplugged station.changed station.ownership_changed station.registered station.retired station.tariff_assigned tariff.version_published tariff.withdrawn user.changed user.closed user.erased user.registered wallet.captured wallet.credited wallet.held wallet.refund_part_failed wallet.refund_part_succeeded wallet.refund_requested wallet.released wallet.topped_up
 CREATE TABLE build.audit_trail__b1 (
     position bigint NOT NULL,
     operator_id uuid NOT NULL,

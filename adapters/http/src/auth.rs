@@ -70,6 +70,7 @@ pub const ACCESS: &[(&str, &str, &[Role])] = &[
     ("GET", "/v1/payments", MONEY),
     ("GET", "/v1/payments/{payment_no}", MONEY),
     ("POST", "/v1/payments/{payment_no}/close", MONEY),
+    ("POST", "/v1/payments/{payment_no}/resolve", &[Finance, Admin]),
     ("GET", "/v1/payments/{payment_no}/refunds", MONEY),
     ("POST", "/v1/payments/{payment_no}/refunds", MONEY),
     ("GET", "/v1/wallets/{user_id}", MONEY),

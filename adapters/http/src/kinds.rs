@@ -99,6 +99,9 @@ kinds! {
 
     PaymentExists CONFLICT "payment-exists" "The payment exists already, with other terms";
     PaymentAlreadyPaid CONFLICT "payment-already-paid" "The payment has been paid";
+    PaymentOpen CONFLICT "payment-open" "The payment is still open";
+    ReceiptNotUnidentified CONFLICT "receipt-not-unidentified" "The receipt does not wait for a decision";
+    RefundUnderWay CONFLICT "refund-under-way" "A refund is under way";
     PaymentNotPaid CONFLICT "payment-not-paid" "The payment has not been paid";
     ExceedsRefundable CONFLICT "exceeds-refundable" "There is not as much to give back";
     RefundExists CONFLICT "refund-exists" "The refund exists already, with other terms";

@@ -42,6 +42,7 @@ pub mod read_models;
 pub mod reading;
 pub mod rebuilding;
 pub mod rebuilds;
+pub mod receipts;
 pub mod reports;
 pub mod rows;
 pub mod session_history;
@@ -166,6 +167,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .merge(connectors::routes())
         .merge(users::routes())
         .merge(payments::routes())
+        .merge(receipts::routes())
         .merge(wallets::routes())
         .merge(tariffs::routes())
         .merge(ledger::routes())

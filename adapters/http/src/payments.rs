@@ -8,7 +8,8 @@ use commands::payment::PayFor;
 use domain::ids::{PaymentId, SessionId, UserId};
 use domain::log::Position;
 use domain::payment::{Channel, Payment, PaymentStatus, Purpose};
-use projections::query::Query;
+use projections::query::{Query, Test};
+use projections::value::Value;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -219,6 +220,8 @@ pub struct PaymentParams {
     user_id: Option<Uuid>,
     /// For this session.
     session_id: Option<Uuid>,
+    /// Only those of which the channel has reported contradictions that nobody has looked into; or only the others.
+    disputed: Option<bool>,
     /// Initiated at this time or later.
     #[param(inline)]
     from_at: Option<Time>,
@@ -243,6 +246,11 @@ async fn list(State(api): State<Arc<Api>>, look: Look, Params(params): Params<Pa
         .since_at("initiated_at", params.from_at)
         .until_at("initiated_at", params.until_at)
         .latest("initiated_at");
+    let query = match params.disputed {
+        None => query,
+        Some(true) => query.filter("dispute_count", Test::Above(Value::Int(0))),
+        Some(false) => query.filter("dispute_count", Test::Is(Value::Int(0))),
+    };
     Ok(look.list(&api, query, params.limit, params.cursor.as_deref()).await?.without(PaymentRow::HIDDEN))
 }
 

@@ -227,6 +227,10 @@ fn payment(error: &PaymentError) -> Kind {
         PaymentError::AmountNotPositive { .. } => Kind::AmountInvalid,
         PaymentError::AlreadyPaid { .. } => Kind::PaymentAlreadyPaid,
         PaymentError::NotPaid { .. } => Kind::PaymentNotPaid,
+        PaymentError::StillOpen { .. } => Kind::PaymentOpen,
+        PaymentError::NotUnidentified { .. } => Kind::ReceiptNotUnidentified,
+        PaymentError::RefundUnderWay { .. } => Kind::RefundUnderWay,
+        PaymentError::Text(_) => Kind::TextInvalid,
         PaymentError::ExceedsRefundable { .. } => Kind::ExceedsRefundable,
         PaymentError::RefundIdReused { .. } | PaymentError::RefundNumberReused { .. } => Kind::RefundExists,
     }

@@ -203,6 +203,9 @@ impl Deadlines {
             PaymentEvent::Prepared { .. }
             | PaymentEvent::ReceivedLate { .. }
             | PaymentEvent::Disputed { .. }
+            | PaymentEvent::ReceiptAccepted { .. }
+            | PaymentEvent::ReceiptApplied { .. }
+            | PaymentEvent::DisputesClosed { .. }
             | PaymentEvent::RefundDisputed { .. } => {}
         }
     }

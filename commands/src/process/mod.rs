@@ -153,6 +153,7 @@ pub const REACTS_TO: &[&str] = &[
     "payment.failed",
     "payment.closed",
     "payment.received_late",
+    "payment.receipt_applied",
     "payment.refund_requested",
     "payment.refund_succeeded",
     "payment.refund_failed",

@@ -32,6 +32,10 @@ pub fn react(recorded: &Recorded<Event>) -> Vec<Step> {
             }
             Purpose::Prepayment { .. } => vec![],
         },
+        Event::Payment(PaymentEvent::ReceiptApplied { payment_id, user_id, amount, .. }) => {
+            let top_up = WalletCommand::TopUp { user_id: *user_id, payment_id: *payment_id, amount: *amount };
+            vec![Step::new("top up", Action::Wallet(*user_id, top_up))]
+        }
         _ => vec![],
     }
 }

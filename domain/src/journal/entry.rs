@@ -51,6 +51,10 @@ pub enum EntryKind {
     PaymentReceived,
     /// A user paid too late.
     LateReceipt,
+    /// A receipt of another amount than was agreed is money all the same.
+    ReceiptAccepted,
+    /// An unidentified receipt became a user's prepayment.
+    ReceiptApplied,
     /// Money went back.
     RefundPaid,
     /// A session got its price.
@@ -72,6 +76,8 @@ impl EntryKind {
         match self {
             EntryKind::PaymentReceived => "payment_received",
             EntryKind::LateReceipt => "late_receipt",
+            EntryKind::ReceiptAccepted => "receipt_accepted",
+            EntryKind::ReceiptApplied => "receipt_applied",
             EntryKind::RefundPaid => "refund_paid",
             EntryKind::Billed => "billed",
             EntryKind::BillCorrected => "bill_corrected",

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `payment.succeeded`, prepayment or top-up | 1012.channel | 2205.user |
 //! | `payment.succeeded`, for a billed session | 1012.channel | 1122.user |
-//! | `payment.received_late` | 1012.channel | 2241 |
+//! | `payment.received_late`, `payment.receipt_accepted` | 1012.channel | 2241 |
+//! | `payment.receipt_applied` | 2241 | 2205.user |
 //! | `payment.refund_succeeded`, prepayment or top-up | 2205.user | 1012.channel |
 //! | `payment.refund_succeeded`, for a billed session: the user owes it again | 1122.user | 1012.channel |
 //! | `payment.refund_succeeded`, of a late receipt | 2241 | 1012.channel |

@@ -12,9 +12,11 @@ use crate::units::Money;
 use crate::wallet::WalletEvent;
 
 /// The types of events that are posted: what a view of the journal reads.
-pub const POSTED: [&str; 8] = [
+pub const POSTED: [&str; 10] = [
     "payment.succeeded",
     "payment.received_late",
+    "payment.receipt_accepted",
+    "payment.receipt_applied",
     "payment.refund_succeeded",
     "session.billed",
     "session.bill_corrected",
@@ -63,6 +65,12 @@ fn of_payment(event: &PaymentEvent) -> Draft {
         PaymentEvent::ReceivedLate { channel, amount, .. } => {
             Some(moved(EntryKind::LateReceipt, Account::ChannelClearing(*channel), Account::Unidentified, *amount))
         }
+        PaymentEvent::ReceiptAccepted { channel, amount, .. } => {
+            Some(moved(EntryKind::ReceiptAccepted, Account::ChannelClearing(*channel), Account::Unidentified, *amount))
+        }
+        PaymentEvent::ReceiptApplied { user_id, amount, .. } => {
+            Some(moved(EntryKind::ReceiptApplied, Account::Unidentified, Account::Prepayment(Customer::User(*user_id)), *amount))
+        }
         PaymentEvent::RefundSucceeded { user_id, channel, purpose, amount, of_late_receipt, .. } => {
             let from = if *of_late_receipt { Account::Unidentified } else { counterpart(*user_id, *purpose) };
             Some(moved(EntryKind::RefundPaid, from, Account::ChannelClearing(*channel), *amount))
@@ -72,6 +80,7 @@ fn of_payment(event: &PaymentEvent) -> Draft {
         | PaymentEvent::Failed { .. }
         | PaymentEvent::Closed { .. }
         | PaymentEvent::Disputed { .. }
+        | PaymentEvent::DisputesClosed { .. }
         | PaymentEvent::RefundRequested { .. }
         | PaymentEvent::RefundFailed { .. }
         | PaymentEvent::RefundDisputed { .. } => None,

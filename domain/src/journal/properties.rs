@@ -10,7 +10,7 @@ use crate::Decider as _;
 use crate::agency::tests::ownership;
 use crate::event::Event;
 use crate::ids::{PaymentId, RefundId, SessionId, UserId};
-use crate::payment::{Channel, Payment, PaymentCommand, PaymentEvent, PaymentStatus, Purpose, RefundOutcome};
+use crate::payment::{Channel, Payment, PaymentCommand, PaymentEvent, PaymentStatus, Purpose, RefundOutcome, Resolution};
 use crate::pricing::Bill;
 use crate::session::{PaymentMode, SessionEvent};
 use crate::testing::{at, id};
@@ -24,6 +24,7 @@ enum Step {
     Paid { payment: u128, more: i64, transaction: u8 },
     PaymentFailed(u128),
     Close(u128),
+    Resolve { payment: u128, transaction: u8, apply: bool },
     RefundPayment { payment: u128, refund: u128, fen: i64 },
     Refunded { refund: usize, transaction: u8 },
     RefundFailed(usize),
@@ -42,6 +43,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(payment, more, transaction)| Step::Paid { payment, more, transaction: transaction / 7 }),
         1 => payment().prop_map(Step::PaymentFailed),
         1 => payment().prop_map(Step::Close),
+        2 => (payment(), 0_u8..2, any::<bool>()).prop_map(|(payment, transaction, apply)| Step::Resolve { payment, transaction, apply }),
         2 => (2_u128..6, 0_u128..8, 1_i64..5_000).prop_map(|(payment, refund, fen)| Step::RefundPayment { payment, refund, fen }),
         4 => (0_usize..16, 0_u8..8).prop_map(|(refund, transaction)| Step::Refunded { refund, transaction: transaction / 7 }),
         2 => (0_usize..16).prop_map(Step::RefundFailed),
@@ -106,6 +108,16 @@ impl World {
                 self.pay(PaymentCommand::ReportFailed { payment_id: id(payment), reason: "no".to_owned() });
             }
             Step::Close(payment) => self.pay(PaymentCommand::Close { payment_id: id(payment) }),
+            Step::Resolve { payment, transaction, apply } => {
+                let refund_id = RefundId::derived(id::<PaymentId>(payment).0, "resolved");
+                let back = Resolution::Return { refund_id, refund_no: refund_id.to_string() };
+                self.pay(PaymentCommand::ResolveReceipt {
+                    payment_id: id(payment),
+                    channel_transaction: transaction.to_string(),
+                    resolution: if apply { Resolution::Apply } else { back },
+                    note: "decided".to_owned(),
+                });
+            }
             Step::RefundPayment { payment, refund, fen } => {
                 self.refund(id(payment), RefundId::derived(id::<RefundId>(refund).0, "direct"), Money::from_fen(fen));
             }
@@ -154,6 +166,9 @@ impl World {
         let user_id = World::user();
         match *event {
             PaymentEvent::Succeeded { payment_id, purpose: Purpose::TopUp, amount, .. } => {
+                self.move_wallet(WalletCommand::TopUp { user_id, payment_id, amount });
+            }
+            PaymentEvent::ReceiptApplied { payment_id, amount, .. } => {
                 self.move_wallet(WalletCommand::TopUp { user_id, payment_id, amount });
             }
             PaymentEvent::RefundRequested { payment_id, refund_id, amount, .. } => {
@@ -237,10 +252,7 @@ impl World {
 
     /// What payments of some kind have brought and still have, summed from the payments alone.
     fn kept(&self, counts: impl Fn(&Payment) -> bool) -> Money {
-        let received = |payment: &Payment| match (payment.terms(), payment.receipt()) {
-            (Some(terms), Some(_)) => terms.amount,
-            _ => Money::ZERO,
-        };
+        let received = |payment: &Payment| payment.receipt().map_or(Money::ZERO, |receipt| receipt.amount);
         let returned: Money = self
             .refunds
             .iter()

@@ -171,6 +171,28 @@ fn a_late_receipt_is_unidentified() {
     assert_posts(late, EntryKind::LateReceipt, (&[("1012.wechatpay", "50.00")], &[("2241", "50.00")]));
 }
 
+fn accepted() -> PaymentEvent {
+    PaymentEvent::ReceiptAccepted {
+        payment_id: id(7),
+        user_id: user(),
+        channel: Channel::Wechatpay,
+        amount: yuan("49.00"),
+        channel_transaction: "T".to_owned(),
+        note: "the payer chose the amount".to_owned(),
+    }
+}
+
+fn applied() -> PaymentEvent {
+    PaymentEvent::ReceiptApplied { payment_id: id(7), user_id: user(), amount: yuan("49.00"), note: "wanted as credit".to_owned() }
+}
+
+#[test]
+fn an_accepted_receipt_is_unidentified_until_it_is_applied_to_the_customers_prepayments() {
+    assert_posts(accepted(), EntryKind::ReceiptAccepted, (&[("1012.wechatpay", "49.00")], &[("2241", "49.00")]));
+    assert_posts(applied(), EntryKind::ReceiptApplied, (&[("2241", "49.00")], &[("2205.user", "49.00")]));
+    assert_posts_nothing(PaymentEvent::DisputesClosed { payment_id: id(7), note: "given back at the channel".to_owned() });
+}
+
 #[test]
 fn a_refund_gives_the_customers_money_back() {
     let columns: Columns<'_> = (&[("2205.user", "17.90")], &[("1012.alipay", "17.90")]);
@@ -299,10 +321,12 @@ fn the_second_rules_divide_the_tax_by_kind_of_fee() {
 fn the_types_that_are_posted_are_listed() {
     let (user_id, session_id, amount, balance, held) = (user(), id(3), yuan("1.00"), yuan("9.00"), Money::ZERO);
     let bill = bill(yuan("1.00"), yuan("1.00"));
-    let posted: [Event; 8] = [
+    let posted: [Event; 10] = [
         succeeded(prepayment()).into(),
         PaymentEvent::ReceivedLate { payment_id: id(7), user_id, channel: Channel::Sandbox, amount, channel_transaction: "T".to_owned() }
             .into(),
+        accepted().into(),
+        applied().into(),
         refunded(prepayment(), false).into(),
         billed(None, "1.00", "1.00").into(),
         SessionEvent::BillCorrected {

@@ -1,10 +1,11 @@
 //! What may be asked of a payment, and what becomes of what its channel reports.
 
 use super::state::{Dispute, Stage};
-use super::{Channel, Payment, PaymentEvent, Purpose, Receipt, Refund, RefundOutcome, Terms};
+use super::{Channel, Payment, PaymentEvent, Purpose, Receipt, Refund, RefundOutcome, Resolution, Terms};
 use crate::decider::Decider;
 use crate::event::Event;
 use crate::ids::{PaymentId, RefundId, UserId};
+use crate::text::TextError;
 use crate::time::Timestamp;
 use crate::units::Money;
 
@@ -69,6 +70,24 @@ pub enum PaymentCommand {
         /// Why, for people.
         reason: String,
     },
+    /// Staff say what is to become of money that belongs to nothing: all that is left of it.
+    ResolveReceipt {
+        /// Of which payment.
+        payment_id: PaymentId,
+        /// The channel's own number of the receipt.
+        channel_transaction: String,
+        /// Back, or into the wallet.
+        resolution: Resolution,
+        /// Why; the payer is told when it goes back.
+        note: String,
+    },
+    /// Staff have looked into everything that the channel has reported in contradiction.
+    CloseDisputes {
+        /// Of which payment.
+        payment_id: PaymentId,
+        /// What came of it.
+        note: String,
+    },
     /// The channel says the money is back.
     ReportRefundSucceeded {
         /// Of which payment.
@@ -102,6 +121,8 @@ impl PaymentCommand {
             | PaymentCommand::ReportFailed { payment_id, .. }
             | PaymentCommand::Close { payment_id }
             | PaymentCommand::RequestRefund { payment_id, .. }
+            | PaymentCommand::ResolveReceipt { payment_id, .. }
+            | PaymentCommand::CloseDisputes { payment_id, .. }
             | PaymentCommand::ReportRefundSucceeded { payment_id, .. }
             | PaymentCommand::ReportRefundFailed { payment_id, .. } => *payment_id,
         }
@@ -149,6 +170,29 @@ pub enum PaymentError {
         /// What may still go back.
         refundable: Money,
     },
+    /// It can still be paid as agreed; it closes by itself.
+    #[error("payment {payment_id} is still open; what came for it is decided about once it has closed")]
+    StillOpen {
+        /// Which.
+        payment_id: PaymentId,
+    },
+    /// A receipt that the books have a place for, that was never heard of, or that came beside another one.
+    #[error(
+        "receipt {channel_transaction} is not one that belongs to nothing; one beside another is given back at the channel, and closed"
+    )]
+    NotUnidentified {
+        /// The channel's own number.
+        channel_transaction: String,
+    },
+    /// Whether it goes back is the channel's to say first.
+    #[error("a refund of payment {payment_id} is under way")]
+    RefundUnderWay {
+        /// Of which payment.
+        payment_id: PaymentId,
+    },
+    /// A text is not one.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// The refund's id is in use for another amount.
     #[error("refund {refund_id} exists already, of {amount}")]
     RefundIdReused {
@@ -188,6 +232,10 @@ impl Decider for Payment {
             PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason } => {
                 self.request_refund(payment_id, refund_id, Refund { amount, refund_no, reason, outcome: RefundOutcome::Pending })
             }
+            PaymentCommand::ResolveReceipt { payment_id, channel_transaction, resolution, note } => {
+                self.resolve(payment_id, &channel_transaction, resolution, note)
+            }
+            PaymentCommand::CloseDisputes { payment_id, note } => self.close_disputes(payment_id, note),
             PaymentCommand::ReportRefundSucceeded { payment_id, refund_id, amount, channel_refund } => {
                 Ok(self.report_refund_succeeded(payment_id, refund_id, amount, channel_refund))
             }
@@ -238,8 +286,8 @@ impl Payment {
         match &self.stage {
             Stage::Absent => dispute(channel_transaction, "there is no such payment"),
             // A channel repeats itself until it is answered; the same report twice changes nothing.
-            Stage::Received { terms, receipt, .. } if receipt.channel_transaction == channel_transaction => {
-                if terms.amount == reported {
+            Stage::Received { receipt, .. } if receipt.channel_transaction == channel_transaction => {
+                if receipt.amount == reported {
                     vec![]
                 } else {
                     dispute(channel_transaction, "the amount is not the agreed one")
@@ -278,7 +326,7 @@ impl Payment {
         }
     }
 
-    fn request_refund(&self, payment_id: PaymentId, refund_id: RefundId, refund: Refund) -> Decision {
+    pub(super) fn request_refund(&self, payment_id: PaymentId, refund_id: RefundId, refund: Refund) -> Decision {
         let (terms, refunds) = match &self.stage {
             Stage::Absent => return Err(PaymentError::NotFound { payment_id }),
             Stage::Open { .. } | Stage::Failed { .. } | Stage::Closed { .. } => return Err(PaymentError::NotPaid { payment_id }),

@@ -138,6 +138,39 @@ pub enum PaymentEvent {
         /// What does not fit.
         reason: String,
     },
+    /// Staff found that the channel does hold money that it had reported in contradiction to what was agreed. Posted to unidentified receipts (2241).
+    ReceiptAccepted {
+        /// Which.
+        payment_id: PaymentId,
+        /// Who paid.
+        user_id: UserId,
+        /// Through which channel.
+        channel: Channel,
+        /// How much the channel holds.
+        amount: Money,
+        /// The channel's own number.
+        channel_transaction: String,
+        /// Why, for whoever asks later.
+        note: String,
+    },
+    /// Staff made an unidentified receipt the user's prepayment; it goes into the wallet, and is a top-up from here on. Posted.
+    ReceiptApplied {
+        /// Which.
+        payment_id: PaymentId,
+        /// Whose it becomes.
+        user_id: UserId,
+        /// What was left of the receipt.
+        amount: Money,
+        /// Why, for whoever asks later.
+        note: String,
+    },
+    /// Staff looked into what the channel had reported in contradiction, and nothing is to be booked for it.
+    DisputesClosed {
+        /// Of which payment.
+        payment_id: PaymentId,
+        /// What came of it, for whoever asks later.
+        note: String,
+    },
     /// Money is to go back.
     RefundRequested {
         /// Of which payment.

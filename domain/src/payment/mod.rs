@@ -13,15 +13,21 @@
 //! | refunded, another amount, another number, or never asked for | disputed: nothing is posted |
 //! | not refunded, after it had said that it was | disputed: nothing is posted |
 //!
+//! Staff decide about what is left: money that belongs to nothing goes back or becomes the user's prepayment, and a contradiction is closed with a note.
+//!
 //! Deliberately absent: limits of one channel (50 partial refunds, a year to refund in). They are its adapter's, which reports the
 //! refund as failed.
 
 mod decide;
 mod event;
+mod resolve;
+#[cfg(test)]
+mod resolve_tests;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{PaymentCommand, PaymentError};
 pub use event::*;
+pub use resolve::Resolution;
 pub use state::{Payment, PaymentStatus, Receipt, Refund, RefundOutcome, Terms};

@@ -7,7 +7,7 @@ use crate::ids::{PaymentId, RefundId, UserId};
 use crate::time::Timestamp;
 use crate::units::Money;
 
-/// What was agreed when the payment began. It never changes.
+/// What was agreed when the payment began. It never changes, but for what it is for, when staff make what came too late a prepayment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// Which.
@@ -31,7 +31,9 @@ pub struct Terms {
 pub struct Receipt {
     /// The channel's own number.
     pub channel_transaction: String,
-    /// Whether it came after the payment had failed or closed.
+    /// How much: what was agreed, unless staff accepted another amount.
+    pub amount: Money,
+    /// Whether it came after the payment had failed or closed, and belongs to nothing.
     pub late: bool,
 }
 
@@ -122,6 +124,8 @@ pub(super) enum Dispute {
 pub struct Payment {
     pub(super) stage: Stage,
     pub(super) disputes: BTreeSet<Dispute>,
+    /// Those that nobody has looked into.
+    pub(super) open_disputes: BTreeSet<Dispute>,
 }
 
 impl Payment {
@@ -178,8 +182,8 @@ impl Payment {
     #[must_use]
     pub fn refundable(&self) -> Money {
         match &self.stage {
-            Stage::Received { terms, refunds, .. } => {
-                terms.amount - refunds.values().filter(|refund| refund.counts()).map(|refund| refund.amount).sum()
+            Stage::Received { receipt, refunds, .. } => {
+                receipt.amount - refunds.values().filter(|refund| refund.counts()).map(|refund| refund.amount).sum()
             }
             Stage::Absent | Stage::Open { .. } | Stage::Failed { .. } | Stage::Closed { .. } => Money::ZERO,
         }
@@ -200,8 +204,14 @@ impl Payment {
                 Payment { stage: Stage::Open { terms, pay_token: None }, ..self }
             }
             PaymentEvent::Prepared { pay_token, .. } => self.stepped(|terms| Stage::Open { terms, pay_token: Some(pay_token.clone()) }),
-            PaymentEvent::Succeeded { channel_transaction, .. } => self.received(channel_transaction, false),
-            PaymentEvent::ReceivedLate { channel_transaction, .. } => self.received(channel_transaction, true),
+            PaymentEvent::Succeeded { channel_transaction, amount, .. } => self.received(channel_transaction, *amount, false),
+            PaymentEvent::ReceivedLate { channel_transaction, amount, .. } => self.received(channel_transaction, *amount, true),
+            PaymentEvent::ReceiptAccepted { channel_transaction, amount, .. } => {
+                let dispute = Dispute::Receipt { reported: *amount, channel_transaction: channel_transaction.clone() };
+                self.received(channel_transaction, *amount, true).looked_into(&dispute)
+            }
+            PaymentEvent::ReceiptApplied { .. } => self.topped_up(),
+            PaymentEvent::DisputesClosed { .. } => Payment { open_disputes: BTreeSet::new(), ..self },
             PaymentEvent::Failed { .. } => self.stepped(|terms| Stage::Failed { terms }),
             PaymentEvent::Closed { .. } => self.stepped(|terms| Stage::Closed { terms }),
             PaymentEvent::Disputed { reported, channel_transaction, .. } => {
@@ -230,8 +240,8 @@ impl Payment {
         Payment { stage, ..self }
     }
 
-    fn received(self, channel_transaction: &str, late: bool) -> Payment {
-        let receipt = Receipt { channel_transaction: channel_transaction.to_owned(), late };
+    fn received(self, channel_transaction: &str, amount: Money, late: bool) -> Payment {
+        let receipt = Receipt { channel_transaction: channel_transaction.to_owned(), amount, late };
         self.stepped(|terms| Stage::Received { terms, receipt, refunds: BTreeMap::new() })
     }
 
@@ -251,8 +261,26 @@ impl Payment {
         })
     }
 
+    /// What came too late is in the wallet: it is what any top-up is.
+    fn topped_up(mut self) -> Payment {
+        match &mut self.stage {
+            Stage::Received { terms, receipt, .. } => {
+                terms.purpose = Purpose::TopUp;
+                receipt.late = false;
+            }
+            Stage::Absent | Stage::Open { .. } | Stage::Failed { .. } | Stage::Closed { .. } => {}
+        }
+        self
+    }
+
     fn disputed(mut self, dispute: Dispute) -> Payment {
+        self.open_disputes.insert(dispute.clone());
         self.disputes.insert(dispute);
+        self
+    }
+
+    fn looked_into(mut self, dispute: &Dispute) -> Payment {
+        self.open_disputes.remove(dispute);
         self
     }
 }

@@ -3,27 +3,27 @@ use crate::ids::{PaymentId, RefundId, SessionId, UserId};
 use crate::testing::{at, given as given_events, id};
 use crate::units::Money;
 
-fn given(events: impl IntoIterator<Item = PaymentEvent>) -> crate::testing::Given<Payment> {
+pub(super) fn given(events: impl IntoIterator<Item = PaymentEvent>) -> crate::testing::Given<Payment> {
     given_events(events)
 }
 
-fn yuan(text: &str) -> Money {
+pub(super) fn yuan(text: &str) -> Money {
     text.parse().unwrap()
 }
 
-fn payment_id() -> PaymentId {
+pub(super) fn payment_id() -> PaymentId {
     id(1)
 }
 
-fn user_id() -> UserId {
+pub(super) fn user_id() -> UserId {
     id(2)
 }
 
-fn prepayment() -> Purpose {
+pub(super) fn prepayment() -> Purpose {
     Purpose::Prepayment { session_id: id::<SessionId>(3) }
 }
 
-fn refund(number: u128) -> RefundId {
+pub(super) fn refund(number: u128) -> RefundId {
     id(0x100 + number)
 }
 
@@ -51,7 +51,7 @@ fn initiated_for(purpose: Purpose) -> PaymentEvent {
     }
 }
 
-fn initiated() -> PaymentEvent {
+pub(super) fn initiated() -> PaymentEvent {
     initiated_for(prepayment())
 }
 
@@ -63,7 +63,7 @@ fn prepared(token: &str) -> PaymentEvent {
     PaymentEvent::Prepared { payment_id: payment_id(), pay_token: token.to_owned() }
 }
 
-fn report_succeeded(transaction: &str, amount: &str) -> PaymentCommand {
+pub(super) fn report_succeeded(transaction: &str, amount: &str) -> PaymentCommand {
     PaymentCommand::ReportSucceeded { payment_id: payment_id(), amount: yuan(amount), channel_transaction: transaction.to_owned() }
 }
 
@@ -78,11 +78,11 @@ fn succeeded_for(purpose: Purpose) -> PaymentEvent {
     }
 }
 
-fn succeeded() -> PaymentEvent {
+pub(super) fn succeeded() -> PaymentEvent {
     succeeded_for(prepayment())
 }
 
-fn received_late() -> PaymentEvent {
+pub(super) fn received_late() -> PaymentEvent {
     PaymentEvent::ReceivedLate {
         payment_id: payment_id(),
         user_id: user_id(),
@@ -113,7 +113,7 @@ fn close() -> PaymentCommand {
     PaymentCommand::Close { payment_id: payment_id() }
 }
 
-fn closed() -> PaymentEvent {
+pub(super) fn closed() -> PaymentEvent {
     PaymentEvent::Closed { payment_id: payment_id(), purpose: prepayment() }
 }
 
@@ -127,7 +127,7 @@ fn request_refund(number: u128, amount: &str) -> PaymentCommand {
     }
 }
 
-fn refund_requested(number: u128, amount: &str) -> PaymentEvent {
+pub(super) fn refund_requested(number: u128, amount: &str) -> PaymentEvent {
     PaymentEvent::RefundRequested {
         payment_id: payment_id(),
         refund_id: refund(number),
@@ -139,7 +139,7 @@ fn refund_requested(number: u128, amount: &str) -> PaymentEvent {
     }
 }
 
-fn report_refunded(number: u128, amount: &str, channel_refund: &str) -> PaymentCommand {
+pub(super) fn report_refunded(number: u128, amount: &str, channel_refund: &str) -> PaymentCommand {
     PaymentCommand::ReportRefundSucceeded {
         payment_id: payment_id(),
         refund_id: refund(number),
@@ -148,7 +148,7 @@ fn report_refunded(number: u128, amount: &str, channel_refund: &str) -> PaymentC
     }
 }
 
-fn refunded_for(purpose: Purpose, number: u128, amount: &str, of_late_receipt: bool) -> PaymentEvent {
+pub(super) fn refunded_for(purpose: Purpose, number: u128, amount: &str, of_late_receipt: bool) -> PaymentEvent {
     PaymentEvent::RefundSucceeded {
         payment_id: payment_id(),
         refund_id: refund(number),
@@ -180,7 +180,7 @@ fn refund_failed_for(purpose: Purpose, number: u128, amount: &str) -> PaymentEve
     }
 }
 
-fn refund_failed(number: u128, amount: &str) -> PaymentEvent {
+pub(super) fn refund_failed(number: u128, amount: &str) -> PaymentEvent {
     refund_failed_for(prepayment(), number, amount)
 }
 

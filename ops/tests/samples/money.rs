@@ -31,6 +31,16 @@ fn payments() -> Vec<PaymentEvent> {
         PaymentEvent::Failed { payment_id, purpose, reason: "insufficient balance".to_owned() },
         PaymentEvent::Closed { payment_id, purpose },
         PaymentEvent::ReceivedLate { payment_id, user_id, channel, amount, channel_transaction: transaction() },
+        PaymentEvent::ReceiptAccepted {
+            payment_id,
+            user_id,
+            channel,
+            amount: of("49.99"),
+            channel_transaction: transaction(),
+            note: "the payer typed the amount".to_owned(),
+        },
+        PaymentEvent::ReceiptApplied { payment_id, user_id, amount, note: "the account is closed; wanted in the wallet".to_owned() },
+        PaymentEvent::DisputesClosed { payment_id, note: "given back at the channel on 2 March".to_owned() },
         PaymentEvent::Disputed {
             payment_id,
             reported: of("49.99"),

@@ -113,3 +113,57 @@ async fn another_operator_neither_sees_nor_pays_nor_refunds_a_payment() {
         send(world.foreign(Role::Admin, method, &path).json(&body)).await.is_problem(404, "not-found");
     }
 }
+
+/// A top-up of 10 for which another amount came, under the transaction `t-9`.
+async fn disputed(world: &World, amount: &str) -> (String, String) {
+    let payment = topped_up(world, "10").await;
+    let (id, number) = (payment["payment_id"].as_str().unwrap().to_owned(), payment["payment_no"].as_str().unwrap());
+    let report = json!({
+        "type": "paid", "payment_no": number, "amount_yuan": amount, "channel_transaction": "t-9", "paid_at": "2026-03-01T08:00:00+08:00",
+    });
+    assert_eq!(world.post(Role::Gateway, "/v1/webhooks/sandbox", report).await.is(200)["status"], "open");
+    let path = format!("/v1/payments/{id}/resolve");
+    (id, path)
+}
+
+async fn close(world: &World, id: &str) {
+    send(world.request(Role::App, Method::POST, &format!("/v1/payments/{id}/close"))).await.is(200);
+}
+
+#[tokio::test]
+async fn money_of_another_amount_goes_back_or_into_the_wallet_once_its_payment_has_closed() {
+    let world = World::new().await;
+    let resolve = |how: &str| json!({"resolution": how, "channel_transaction": "t-9", "note": "the payer typed the amount"});
+    let (back, path) = disputed(&world, "9").await;
+    world.post(Role::Finance, &path, resolve("return")).await.is_problem(409, "payment-open");
+    close(&world, &back).await;
+    let decided = world.post(Role::Finance, &path, resolve("return")).await.is(200);
+    assert_eq!((&decided["status"], &decided["refundable_yuan"]), (&json!("received_late"), &json!("0.00")));
+    world.post(Role::Finance, &path, resolve("return")).await.is_problem(409, "refund-under-way");
+
+    let (kept, path) = disputed(&world, "12.50").await;
+    close(&world, &kept).await;
+    let apply = || world.request(Role::Finance, Method::POST, &path).header("idempotency-key", "k").json(&resolve("apply"));
+    for _ in 0..2 {
+        let decided = send(apply()).await.is(200);
+        assert_eq!((&decided["status"], &decided["purpose"]["kind"]), (&json!("succeeded"), &json!("top_up")));
+    }
+    let wallet = format!("/v1/wallets/{}", world.user);
+    world.until(Role::Finance, &wallet, |answered| answered.json()["refundable_yuan"] == "12.50").await;
+    world.post(Role::Finance, &path, resolve("apply")).await.is_problem(409, "receipt-not-unidentified");
+}
+
+#[tokio::test]
+async fn only_finance_decides_and_never_without_a_note_or_about_anothers_payment() {
+    let world = World::new().await;
+    let (id, path) = disputed(&world, "9").await;
+    close(&world, &id).await;
+    let dismiss = json!({"resolution": "dismiss", "note": "it was never there"});
+    world.post(Role::App, &path, dismiss.clone()).await.is_problem(403, "forbidden");
+    world.post(Role::Operator, &path, dismiss.clone()).await.is_problem(403, "forbidden");
+    world.post(Role::Finance, &path, json!({"resolution": "dismiss", "note": " "})).await.is_problem(422, "invalid-body");
+    world.post(Role::Finance, &path, json!({"resolution": "return", "note": "n"})).await.is_problem(422, "invalid-body");
+    send(world.foreign(Role::Admin, Method::POST, &path).json(&dismiss)).await.is_problem(404, "not-found");
+    let first = world.post(Role::Finance, &path, dismiss.clone()).await.is(200);
+    assert_eq!(world.post(Role::Finance, &path, dismiss).await.is(200)["revision"], first["revision"]);
+}
