@@ -4,7 +4,6 @@
 //! again. Aggregates in use stay in a bounded cache; a conflict says when the cache is behind.
 
 use std::any::Any;
-use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +18,7 @@ use uuid::Uuid;
 
 use crate::measure;
 use crate::port::{Clock, IdSource};
+use crate::snapshot::{Keeper, Snapshot, Snapshots, Written, clear_up};
 
 /// How often a command is decided anew because somebody else wrote first, before the caller is told to come back.
 const ATTEMPTS_MAX: usize = 32;
@@ -144,7 +144,9 @@ struct Hot<D> {
     state: D,
     revision: Option<Revision>,
     /// The commands that have written to it: a retry is recognised without reading the stream again.
-    commands: HashSet<CommandId>,
+    commands: Written,
+    /// It began with a snapshot of this revision.
+    snapshot: Option<Revision>,
     /// The stream has been read to its end, and everything that was written here since is in the state.
     is_whole: bool,
     /// An append has been sent of which nobody knows what became: it may land at any time, also after the stream has been read. The next append that is
@@ -154,7 +156,7 @@ struct Hot<D> {
 
 impl<D: Decider> Hot<D> {
     fn absent() -> Hot<D> {
-        Hot { state: D::default(), revision: None, commands: HashSet::new(), is_whole: false, is_doubtful: false }
+        Hot { state: D::default(), revision: None, commands: Written::default(), snapshot: None, is_whole: false, is_doubtful: false }
     }
 
     fn expected(&self) -> Expected {
@@ -172,6 +174,7 @@ pub struct Ledger {
     cache: Vec<Shard>,
     origins: Mutex<LruCache<StreamId, Metadata>>,
     is_only_writer: bool,
+    keeper: Option<Keeper>,
 }
 
 impl Ledger {
@@ -181,13 +184,20 @@ impl Ledger {
         let each = NonZeroUsize::new(hot_streams_max / SHARDS).unwrap_or(NonZeroUsize::MIN);
         let cache = (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect();
         let origins = Mutex::new(LruCache::new(NonZeroUsize::new(hot_streams_max).unwrap_or(NonZeroUsize::MIN)));
-        Ledger { store, clock, ids, cache, origins, is_only_writer: false }
+        Ledger { store, clock, ids, cache, origins, is_only_writer: false, keeper: None }
     }
 
     /// For an engine that lets one process write, and a process that has one ledger: an aggregate in memory is the newest, and is not read again.
     #[must_use]
     pub fn as_only_writer(mut self) -> Ledger {
         self.is_only_writer = true;
+        self
+    }
+
+    /// With snapshots of streams that grow for years, from so many events on.
+    #[must_use]
+    pub fn with_snapshots(mut self, snapshots: Arc<dyn Snapshots>, every: u64) -> Ledger {
+        self.keeper = Some(Keeper::new(snapshots, every));
         self
     }
 
@@ -272,8 +282,9 @@ impl Ledger {
         // Whether the state holds all that was there when the commands came.
         let mut is_newest = self.is_newest(&hot);
         for _ in 0..ATTEMPTS_MAX {
+            self.clear_up(stream, &mut hot, commands.iter().map(|(_, envelope)| envelope.command_id)).await?;
             let to_do: Vec<&(D::Command, Envelope)> =
-                commands.iter().filter(|(_, envelope)| !hot.commands.contains(&envelope.command_id)).collect();
+                commands.iter().filter(|(_, envelope)| !hot.commands.has(envelope.command_id)).collect();
             if to_do.is_empty() && !commands.is_empty() {
                 return self.repetition(stream, commands, &hot).await;
             }
@@ -319,7 +330,7 @@ impl Ledger {
                     (hot.is_whole, hot.is_doubtful) = (true, false);
                     hot.state = state;
                     hot.revision = Some(appended.revision);
-                    hot.commands.extend(decided.iter().map(|(envelope, ..)| envelope.command_id));
+                    decided.iter().for_each(|(envelope, ..)| hot.commands.insert(envelope.command_id));
                     if let Some(origin) = origin {
                         self.origins.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), origin);
                     }
@@ -341,7 +352,8 @@ impl Ledger {
                     hot.is_doubtful = false;
                     self.catch_up(stream, &mut hot).await?;
                     is_newest = true;
-                    if to_do.iter().all(|(_, envelope)| !hot.commands.contains(&envelope.command_id)) {
+                    self.clear_up(stream, &mut hot, to_do.iter().map(|(_, envelope)| envelope.command_id)).await?;
+                    if to_do.iter().all(|(_, envelope)| !hot.commands.has(envelope.command_id)) {
                         let reused = decided.iter().find(|(envelope, index, _)| EventId::of(envelope.command_id, *index) == event_id);
                         let command_id = reused.map_or(to_do[0].1.command_id, |(envelope, ..)| envelope.command_id);
                         return Err(HandleError::CommandReused { command_id, stream: stream.clone() });
@@ -380,7 +392,8 @@ impl Ledger {
         if !self.is_newest(&hot) {
             self.catch_up(stream, &mut hot).await?;
         }
-        Ok(hot.commands.contains(&command_id))
+        self.clear_up(stream, &mut hot, std::iter::once(command_id)).await?;
+        Ok(hot.commands.has(command_id))
     }
 
     /// How a stream began; none when it does not exist. Its first event never changes, so that it is read once.
@@ -404,20 +417,43 @@ impl Ledger {
     }
 
     async fn catch_up<D: Decider, E: std::error::Error>(&self, stream: &StreamId, hot: &mut Hot<D>) -> Result<(), HandleError<E>> {
+        if let (Some(keeper), None) = (&self.keeper, hot.revision)
+            && let Some(found) = keeper.find::<D>(&*self.store, stream).await
+        {
+            let Snapshot { state, revision, written, .. } = found;
+            (hot.state, hot.commands, hot.revision, hot.snapshot) = (state, written, Some(revision), Some(revision));
+        }
+        let (mut folded, mut last) = (0, None);
         loop {
             let events = self.store.read_stream(stream, hot.expected().next(), PAGE).await.map_err(HandleError::Store)?;
             let is_last = events.len() < PAGE;
             for stored in events {
+                folded += 1;
+                last = Some((stored.revision, stored.hash));
                 let recorded = stored.decode().map_err(HandleError::Unreadable)?;
                 hot.state = std::mem::take(&mut hot.state).apply(&recorded);
                 hot.revision = Some(recorded.revision);
                 hot.commands.insert(recorded.metadata.command_id);
             }
             if is_last {
+                if let (Some(keeper), Some(last)) = (&self.keeper, last) {
+                    keeper.keep(stream, &hot.state, &hot.commands, last, folded).await;
+                }
                 hot.is_whole = !hot.is_doubtful;
                 return Ok(());
             }
         }
+    }
+
+    /// Reads what lies before the snapshot for those commands that it does not tell apart from one of that time.
+    async fn clear_up<D: Decider, E: std::error::Error>(
+        &self,
+        stream: &StreamId,
+        hot: &mut Hot<D>,
+        commands: impl Iterator<Item = CommandId> + Send,
+    ) -> Result<(), HandleError<E>> {
+        let Some(until) = hot.snapshot else { return Ok(()) };
+        clear_up(&*self.store, stream, until, &mut hot.commands, commands, PAGE).await.map_err(HandleError::Store)
     }
 
     /// What the commands did when they were done.

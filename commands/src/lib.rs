@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`port`] | clock, ids, payment channels, devices, keys of personal data |
 //! | [`handle`] | load → decide → append, retry on conflict |
+//! | [`snapshot`] | states of streams that grow for years, beside the log |
 //! | [`request`] | who asks, and a client's idempotency key |
 //! | [`session`], [`device`] | starting and stopping; what devices report |
 //! | [`payment`] | paying, refunding, what channels report |
@@ -30,6 +31,7 @@ pub mod projection;
 pub mod request;
 pub mod seal;
 pub mod session;
+pub mod snapshot;
 pub mod tariff;
 pub mod user;
 

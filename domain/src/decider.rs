@@ -15,6 +15,20 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
     /// Why a request is refused. Facts are never refused, only judged.
     type Error: std::error::Error + Clone + Send + Sync + 'static;
 
+    /// What tells the code that folds this aggregate from any other ([`shape_of`](crate::snapshot::shape_of)). None for one whose streams end: it is always folded
+    /// from the beginning, and has no bytes.
+    const SHAPE: Option<u64> = None;
+
+    /// The state as bytes.
+    fn to_bytes(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The state that these bytes are, when the same code wrote them.
+    fn of_bytes(_bytes: &[u8]) -> Option<Self> {
+        None
+    }
+
     /// The events that a command becomes in this state; none when it changes nothing.
     ///
     /// # Errors

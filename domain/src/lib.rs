@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`decider`] | the one trait: state, decide, evolve |
+//! | [`snapshot`] | a state as bytes, for streams that grow for years |
 //! | [`log`] | what a stored event is, the hash chain, the event store's port |
 //! | [`event`] | the closed set of events and their stored form; [`upcast`] reads old forms |
 //! | [`units`], [`ids`], [`time`], [`text`], [`sealed`] | exact quantities, identities, instants, bounded texts, personal data |
@@ -36,6 +37,7 @@ pub mod projection;
 pub mod request;
 pub mod sealed;
 pub mod session;
+pub mod snapshot;
 pub mod station;
 pub mod tariff;
 #[cfg(any(test, feature = "testing"))]

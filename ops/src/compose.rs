@@ -10,7 +10,7 @@ use commands::{Caller, Commands, Ledger, RequestIds};
 use domain::ids::OperatorId;
 use domain::log::{Actor, ActorKind, EventStore};
 use domain::time::Timestamp;
-use embedded::{EmbeddedStore, KeyStore};
+use embedded::{EmbeddedStore, KeyStore, SnapshotFile};
 use observe::{Observed, Traces};
 use projections::observer::Observer;
 use projections::port::ReadStore;
@@ -20,12 +20,16 @@ use read_models::{ReadModels, Settings};
 use sandbox::{Behaviour, DeviceMood, SandboxChannel, SimulatedGateway};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::config::{Config, EventStoreUrl, SandboxMode};
 
 /// Aggregates that stay in memory: every connector, station and wallet in use, and the sessions under way.
 const HOT_STREAMS_MAX: usize = 20_000;
+
+/// A stream of so many events is worth a snapshot.
+const SNAPSHOT_EVERY: u64 = 1_000;
 
 /// A log of no more events is followed from its beginning in less time than a rebuild is worth.
 const FIRST_BUILD_EVENTS_MAX: u64 = 50_000;
@@ -115,12 +119,16 @@ impl Writing {
         let mood = if world == World::Imported { DeviceMood::Silent } else { DeviceMood::Willing };
         let (devices, started) = SimulatedGateway::new(mood);
         let log = observed(store.clone(), traces);
-        let commands = Arc::new(Commands {
-            ledger: Arc::new(Ledger::new(log.clone(), clock, Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer()),
-            channels: vec![sandbox.clone()],
-            devices: Arc::new(devices),
-            subjects,
-        });
+        let ledger = Ledger::new(log.clone(), clock, Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer();
+        let ledger = match SnapshotFile::open(path) {
+            Ok(snapshots) => ledger.with_snapshots(Arc::new(snapshots), SNAPSHOT_EVERY),
+            Err(error) => {
+                warn!(%error, "there are no snapshots: long streams are read from their beginning");
+                ledger
+            }
+        };
+        let commands =
+            Arc::new(Commands { ledger: Arc::new(ledger), channels: vec![sandbox.clone()], devices: Arc::new(devices), subjects });
         let carriers = vec![
             tokio::spawn(sandbox::deliver(sandbox.clone(), reports, commands.clone())),
             tokio::spawn(sandbox::speak(started, commands.clone())),

@@ -25,6 +25,10 @@ pub(crate) struct Kind {
 pub(crate) const KEYS: &str = "keys.db";
 /// The key store's kind.
 pub(crate) const KEYS_KIND: Kind = Kind { application_id: APPLICATION_ID + 1, version: 1, tables: include_str!("keys.sql") };
+/// The snapshots' file in a store's directory.
+pub(crate) const SNAPSHOTS: &str = "snapshots.db";
+/// The snapshots' kind.
+pub(crate) const SNAPSHOTS_KIND: Kind = Kind { application_id: APPLICATION_ID + 2, version: 1, tables: include_str!("snapshots.sql") };
 /// The log's kind.
 pub(crate) const LOG_KIND: Kind = Kind { application_id: APPLICATION_ID, version: SCHEMA_VERSION, tables: include_str!("schema.sql") };
 

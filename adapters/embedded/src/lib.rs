@@ -10,9 +10,10 @@
 //! | [`verify`] | every hash and every place, computed again |
 //! | [`backup`] | copies while it is being written to, and the way back |
 //! | [`key_store`] | the keys of personal data, in a file of their own beside the log |
+//! | [`snapshots`] | states of streams that grow for years, in a file that may be lost |
 //! | [`bench`] | durable appends against the bound of the same disk |
 //!
-//! One directory holds it all: `log.db`, `keys.db`, and `writer.lock`, which names the writing process. Why SQLite, and why these
+//! One directory holds it all: `log.db`, `keys.db`, `snapshots.db`, and `writer.lock`, which names the writing process. Why SQLite, and why these
 //! settings, stands in `docs/adr`.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -28,6 +29,7 @@ pub mod reader;
 mod recent;
 pub mod replay;
 mod row;
+pub mod snapshots;
 pub mod store;
 mod tails;
 pub mod verify;
@@ -38,6 +40,7 @@ pub use error::OpenError;
 pub use key_store::{KeyStore, KeysInfo};
 pub use reader::{Info, Reader};
 pub use replay::{Replay, replay};
+pub use snapshots::SnapshotFile;
 pub use store::{EmbeddedStore, Options};
 pub use verify::{Fault, Verified};
 

@@ -2,6 +2,8 @@
 //!
 //! It is the port's shortest correct reading: one lock, one vector, and for each stream the places of its events in it.
 
+mod snapshots;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,6 +14,8 @@ use domain::log::{
 };
 use domain::time::Timestamp;
 use tokio::sync::watch;
+
+pub use snapshots::MemorySnapshots;
 
 /// A log in memory.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use super::{Connector, ConnectorEvent, ConnectorFacts};
 use crate::Decider;
 use crate::event::Event;
 use crate::ids::{ConnectorId, PileId, SessionId, StationId};
+use crate::snapshot;
 
 /// What somebody asks of a connector, or its device reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,17 @@ impl Decider for Connector {
     type Command = ConnectorCommand;
     type Event = ConnectorEvent;
     type Error = ConnectorError;
+
+    const SHAPE: Option<u64> =
+        Some(snapshot::shape_of(&[include_bytes!("event.rs"), include_bytes!("state.rs"), include_bytes!("decide.rs")]));
+
+    fn to_bytes(&self) -> Option<Vec<u8>> {
+        snapshot::to_bytes(self)
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Connector> {
+        snapshot::of_bytes(bytes)
+    }
 
     fn decide(&self, command: ConnectorCommand) -> Result<Vec<ConnectorEvent>, ConnectorError> {
         match command {

@@ -1,10 +1,12 @@
 //! What is known of a connector, and what it can be used for now.
 
+use serde::{Deserialize, Serialize};
+
 use super::ConnectorEvent;
 use crate::ids::{ConnectorId, PileId, SessionId, StationId};
 
 /// A connector.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Connector {
     /// Not registered.
     #[default]
@@ -17,7 +19,7 @@ pub enum Connector {
 
 /// What is known of a connector. Occupation, fault and silence are three things: a fault in the middle of a session takes
 /// nothing from the session, and a connector that comes back may still be faulted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectorFacts {
     /// Which.
     pub connector_id: ConnectorId,

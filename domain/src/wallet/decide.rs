@@ -4,6 +4,7 @@ use super::{RefundPart, Wallet, WalletEvent};
 use crate::decider::Decider;
 use crate::event::Event;
 use crate::ids::{PaymentId, RefundId, SessionId, UserId};
+use crate::snapshot;
 use crate::units::Money;
 
 /// What somebody asks of a wallet, or what became of its money elsewhere.
@@ -176,6 +177,21 @@ impl Decider for Wallet {
     type Command = WalletCommand;
     type Event = WalletEvent;
     type Error = WalletError;
+
+    const SHAPE: Option<u64> = Some(snapshot::shape_of(&[
+        include_bytes!("event.rs"),
+        include_bytes!("state.rs"),
+        include_bytes!("sources.rs"),
+        include_bytes!("decide.rs"),
+    ]));
+
+    fn to_bytes(&self) -> Option<Vec<u8>> {
+        snapshot::to_bytes(self)
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Wallet> {
+        snapshot::of_bytes(bytes)
+    }
 
     fn decide(&self, command: WalletCommand) -> Decision {
         let events = self.decided(command)?;

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::{REMEMBERED_MAX, RefundPart};
 use crate::ids::{PaymentId, RefundId};
 use crate::units::Money;
 
 /// One top-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The payment that brought it.
     pub payment_id: PaymentId,
@@ -29,7 +31,7 @@ impl Source {
 }
 
 /// All top-ups that matter, oldest first, and money in the balance that belongs to none of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Sources {
     topped_up: VecDeque<Source>,
     /// Credits for bills that were paid from top-ups no longer remembered. It is spent first, and cannot go back by itself.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::sources::Sources;
 use super::{RefundPart, Source, WalletEvent};
 use crate::ids::{RefundId, SessionId};
@@ -11,7 +13,7 @@ use crate::units::Money;
 pub const REMEMBERED_MAX: usize = 64;
 
 /// A session whose hold is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Past {
     pub(super) session_id: SessionId,
     /// What its bill took and has not been given back; none when there was no capture.
@@ -19,7 +21,7 @@ pub(super) struct Past {
 }
 
 /// A user's wallet.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Wallet {
     balance: Money,
     held: Money,

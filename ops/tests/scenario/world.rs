@@ -112,6 +112,8 @@ pub(crate) struct World {
     pub(crate) channel: Arc<SandboxChannel>,
     pub(crate) devices: Arc<Devices>,
     ids: Arc<CountedIds>,
+    /// Of short streams here, so that every process that begins anew begins with them.
+    snapshots: Arc<memory::MemorySnapshots>,
     /// The process that serves the clients and devices.
     pub(crate) edge: Arc<Commands>,
     /// The process managers' process, with its way to be told to stop.
@@ -130,9 +132,10 @@ impl World {
         let (channel, reports) = SandboxChannel::in_memory(behaviour, pays_at_once).unwrap();
         let devices = Devices::new(Arc::clone(&clock), seed);
         let ids = Arc::new(CountedIds::default());
-        let edge = process(&wire, &clock, &ids, &channel, &devices);
+        let snapshots = Arc::<memory::MemorySnapshots>::default();
+        let edge = process(&wire, &clock, &ids, &snapshots, &channel, &devices);
         tokio::spawn(sandbox::deliver(Arc::clone(&channel), reports, Arc::clone(&edge)));
-        let world = World { store, wire, clock, channel, devices, ids, edge, managers: None };
+        let world = World { store, wire, clock, channel, devices, ids, snapshots, edge, managers: None };
         world.build().await;
         world.wire.set_broken(true);
         world
@@ -143,7 +146,7 @@ impl World {
         if self.wire.is_only_writer() {
             return Arc::clone(&self.edge);
         }
-        process(&self.wire, &self.clock, &self.ids, &self.channel, &self.devices)
+        process(&self.wire, &self.clock, &self.ids, &self.snapshots, &self.channel, &self.devices)
     }
 
     pub(crate) async fn start_managers(&mut self) {
@@ -322,10 +325,12 @@ fn process(
     wire: &Arc<BrokenStore>,
     clock: &Arc<HandClock>,
     ids: &Arc<CountedIds>,
+    snapshots: &Arc<memory::MemorySnapshots>,
     channel: &Arc<SandboxChannel>,
     devices: &Arc<Devices>,
 ) -> Arc<Commands> {
-    let ledger = Ledger::new(Arc::clone(wire) as _, Arc::clone(clock) as _, Arc::clone(ids) as _, 64);
+    let ledger =
+        Ledger::new(Arc::clone(wire) as _, Arc::clone(clock) as _, Arc::clone(ids) as _, 64).with_snapshots(Arc::clone(snapshots) as _, 3);
     let ledger = if wire.is_only_writer() { ledger.as_only_writer() } else { ledger };
     Arc::new(Commands {
         ledger: Arc::new(ledger),
