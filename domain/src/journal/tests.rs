@@ -194,6 +194,15 @@ fn an_accepted_receipt_is_unidentified_until_it_is_applied_to_the_customers_prep
 }
 
 #[test]
+fn an_audit_ties_what_belongs_to_nothing_to_what_came_and_what_became_of_it() {
+    let mut audit = crate::audit::Audit::default();
+    audit.observe(&recorded(1, accepted()));
+    assert_eq!((audit.findings(), audit.balances()[&Account::Unidentified]), (vec![], yuan("-49.00")));
+    audit.observe(&recorded(2, applied()));
+    assert_eq!((audit.findings(), audit.balances()[&Account::Unidentified]), (vec![], Money::ZERO));
+}
+
+#[test]
 fn a_refund_gives_the_customers_money_back() {
     let columns: Columns<'_> = (&[("2205.user", "17.90")], &[("1012.alipay", "17.90")]);
     assert_posts(refunded(prepayment(), false), EntryKind::RefundPaid, columns);
