@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Drivers and their personal data.
     #[command(subcommand)]
     User(User),
+    /// The feed of events in NATS JetStream.
+    #[command(subcommand)]
+    Feed(Feed),
     /// The event store's files.
     #[command(subcommand)]
     Store(Store),
@@ -73,16 +76,24 @@ pub(crate) enum ServeRole {
     Api,
     /// The read models.
     Projector,
+    /// The feed: every event to NATS JetStream.
+    Publisher,
     /// The process managers.
     Processes,
 }
 
+impl ServeRole {
+    /// All of them.
+    pub(crate) const ALL: [ServeRole; 4] = [ServeRole::Api, ServeRole::Projector, ServeRole::Publisher, ServeRole::Processes];
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// What this process does. With `projector` alone it only reads the ledger, so that it runs beside the process that writes.
-    #[arg(long, value_delimiter = ',', default_values_t = [ServeRole::Api, ServeRole::Projector, ServeRole::Processes], value_enum)]
+    /// What this process does; without it, everything that is configured. With `projector` and `publisher` alone it only reads the ledger, so that it runs beside the
+    /// process that writes.
+    #[arg(long, value_delimiter = ',', value_enum)]
     pub(crate) roles: Vec<ServeRole>,
-    /// The address of the API; with `--roles projector`, of /healthz, /readyz and /metrics, which are served only when it is given.
+    /// The address of the API; without the role `api`, of /healthz, /readyz and /metrics, which are served only when it is given.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
     /// Whether read models that are missing or outdated are rebuilt without being asked for.
@@ -326,6 +337,45 @@ pub(crate) enum Store {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Feed {
+    /// What there is, and how far it is behind the ledger.
+    Info,
+    /// Compare every message with the ledger.
+    Verify {
+        /// Publish what is missing.
+        #[arg(long)]
+        fill: bool,
+    },
+    /// Take everything out of the feed, and publish everything once more. Consumers stay, and know each event by its id.
+    Rebuild {
+        /// Delete the stream and make a new one: for what the server cannot change. Durable consumers go with it.
+        #[arg(long)]
+        recreate: bool,
+    },
+    /// Show events as a consumer gets them, each once.
+    Tail(Tail),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// Begin after this position of the ledger; without it, with the first event there is.
+    #[arg(long, value_name = "POSITION", conflicts_with = "new")]
+    pub(crate) from: Option<u64>,
+    /// Begin with what comes from here on.
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// Only events of these types: session.settled, session.*, several with commas.
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub(crate) types: Vec<String>,
+    /// Be a durable consumer of this name: the next run goes on where this one ended. Which events were shown is kept in the data directory.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// End after so many events.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Make a key. Its secret is shown once.
     Create {
@@ -415,6 +465,12 @@ pub(crate) enum Bench {
         /// For how long.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+    },
+    /// Publish a history, the store's own, multiplied, to NATS; beside a bare publisher.
+    Feed {
+        /// How many events the history has.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
     },
     /// Rebuild read models from a long history: the store's own, multiplied.
     Rebuild {

@@ -37,6 +37,12 @@ pub(crate) struct Config {
     pub(crate) event_store: EventStoreUrl,
     /// Without it there are no read models.
     pub(crate) database_url: Option<DatabaseUrl>,
+    /// Without it nothing is published.
+    pub(crate) nats_url: Option<NatsUrl>,
+    /// How many servers keep the feed's stream.
+    pub(crate) nats_replicas: Replicas,
+    /// How large the stream may become.
+    pub(crate) nats_max_bytes: Option<Bytes>,
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     /// Which lines are logged; without it, a server tells what it does and the rest is quiet.
@@ -145,12 +151,52 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
+/// Where NATS is: one server, or several of a cluster. Passwords are not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct NatsUrl(String);
+
+impl NatsUrl {
+    /// With the passwords, for connecting.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What stands before the @ may be a password or a token.
+        let shown = self.0.split(',').map(str::trim).map(|url| match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
+            (None, Some((_, place))) => place.to_owned(),
+            (_, None) => url.to_owned(),
+        });
+        f.write_str(&shown.collect::<Vec<_>>().join(","))
+    }
+}
+
+impl fmt::Debug for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How many servers keep a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replicas(pub(crate) usize);
+
+/// A size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
 /// The settings as a file or the environment has them: text, or nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     event_store: Option<String>,
     database_url: Option<String>,
+    nats_url: Option<String>,
+    nats_replicas: Option<Written>,
+    nats_max_bytes: Option<Written>,
     listen: Option<String>,
     data_dir: Option<String>,
     log: Option<String>,
@@ -253,6 +299,9 @@ impl Config {
         Ok(Config {
             event_store,
             database_url: setting("database_url", &file.database_url).map(parse).transpose()?,
+            nats_url: setting("nats_url", &file.nats_url).map(parse).transpose()?,
+            nats_replicas: setting("nats_replicas", &file.nats_replicas.as_ref().map(Written::text)).map_or(Ok(Replicas(1)), parse)?,
+            nats_max_bytes: setting("nats_max_bytes", &file.nats_max_bytes.as_ref().map(Written::text)).map(parse).transpose()?,
             listen: match listen {
                 Some((text, from)) => text.parse().map_err(|_| ConfigError::Value {
                     from,
@@ -305,6 +354,33 @@ impl FromStr for DatabaseUrl {
     fn from_str(text: &str) -> Result<DatabaseUrl, String> {
         // Whether it names a database that is there is found out by connecting.
         read_models::check_url(text).map(|()| DatabaseUrl(text.to_owned()))
+    }
+}
+
+impl FromStr for NatsUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<NatsUrl, String> {
+        match nats_feed::connect::servers(text) {
+            Ok(_) => Ok(NatsUrl(text.to_owned())),
+            Err(error) => Err(format!("not the URL of a NATS server like nats://localhost:4222, or several with commas: {error}")),
+        }
+    }
+}
+
+impl FromStr for Replicas {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Replicas, String> {
+        match text.parse() {
+            Ok(replicas @ (1 | 3 | 5)) => Ok(Replicas(replicas)),
+            _ => Err(format!("\"{text}\" is none of 1, 3, 5")),
+        }
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        text.parse().ok().filter(|bytes| *bytes > 0).map(Bytes).ok_or_else(|| format!("\"{text}\" is not a number of bytes above 0"))
     }
 }
 
@@ -430,6 +506,26 @@ mod tests {
         assert!(error.starts_with("chargeledger.toml is not a configuration: line 2: unknown field `listen_on`"), "{error}");
         let error = config("event_store = \"esdb://db\"", &[]).unwrap_err().to_string();
         assert_eq!(error, "event_store in chargeledger.toml: this release has the embedded engine only: embedded:DIRECTORY");
+    }
+
+    #[test]
+    fn a_nats_url_names_servers_and_keeps_its_passwords_to_itself() {
+        let config = config("nats_url = \"nats://me:secret@a:4222, nats://b:4222\"\nnats_replicas = 3", &[]).unwrap();
+        let url = config.nats_url.unwrap();
+        assert_eq!((url.to_string().as_str(), config.nats_replicas), ("nats://a:4222,nats://b:4222", Replicas(3)));
+        assert!(!format!("{url:?}").contains("secret") && url.reveal().contains("secret"));
+    }
+
+    #[test]
+    fn a_stream_has_one_three_or_five_replicas_and_a_size_above_nothing() {
+        let says = |file: &str, part: &str| {
+            let error = config(file, &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        says("nats_replicas = 2", "\"2\" is none of 1, 3, 5");
+        says("nats_max_bytes = 0", "not a number of bytes above 0");
+        says("nats_url = \"ws://a\"", "nats_url in chargeledger.toml: not the URL of a NATS server");
+        assert_eq!(config("nats_max_bytes = \"1000\"", &[]).unwrap().nats_max_bytes, Some(Bytes(1_000)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod cli;
 mod command;
 mod compose;
 mod config;
+mod feeding;
 mod import;
 mod logging;
 mod multiplied;

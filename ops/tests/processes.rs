@@ -99,7 +99,7 @@ async fn a_second_process_that_would_write_is_told_what_can_run_beside_the_first
         let refused = ledger.run(&["serve", "--roles", roles, "--listen", "127.0.0.1:0"]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains("only --roles projector can be served") && said.contains("is being written by process"), "{said}");
+        assert!(said.contains("only --roles projector,publisher can be served") && said.contains("is being written by process"), "{said}");
     }
 }
 

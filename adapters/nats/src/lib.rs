@@ -12,6 +12,7 @@
 //! The log is the truth and the stream is not: it can be deleted and made again. Nothing here reads what an event says.
 
 pub mod again;
+pub mod bench;
 pub mod connect;
 mod error;
 mod place;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RawMessageErrorKind, RetentionPolicy, State, StorageType};
+use domain::log::Position;
 use serde::Deserialize;
 use serde_json::json;
 use tracing::info;
@@ -180,6 +181,20 @@ impl FeedStream {
                  changes it and publishes everything again, and with --recreate it makes a new one where the server cannot change it"
             ),
         })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// How far the feed has come: the position of the last event that was published in its turn.
+    ///
+    /// # Errors
+    /// When NATS does not answer, or the last message is none of the feed's.
+    pub async fn reached(&self) -> Result<Position, FeedError> {
+        Ok(self.last_message().await?.map_or(Position(0), |(_, last)| last.reached))
     }
 
     /// What the server says of the stream.

@@ -166,6 +166,15 @@ impl Servers {
     }
 }
 
+/// Takes a message out of a stream, as an operator with the NATS tools would.
+///
+/// # Panics
+/// When the server does not do it.
+pub async fn delete_message(nats: &Nats, stream: &str, sequence: u64) {
+    let deleted = nats.ask::<serde_json::Value>(format!("STREAM.MSG.DELETE.{stream}"), &serde_json::json!({ "seq": sequence })).await;
+    deleted.expect("the message is deleted");
+}
+
 /// Waits for a condition.
 ///
 /// # Panics

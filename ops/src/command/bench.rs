@@ -1,4 +1,4 @@
-//! `bench append|replay|rebuild|lag`: what this machine does, beside what it could do. `docs/performance.md` says how to read the figures.
+//! `bench append|replay|rebuild|lag|feed`: what this machine does, beside what it could do. `docs/performance.md` says how to read the figures.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use projections::sessions::{SessionRow, Sessions};
 use serde_json::{Value, json};
 
 use super::audit::threads;
-use super::{bench_lag, bench_rebuild};
+use super::{bench_feed, bench_lag, bench_rebuild};
 use crate::cli::Bench;
 use crate::compose::store_path;
 use crate::config::Config;
@@ -37,6 +37,7 @@ pub(crate) async fn run(config: &Config, what: &Bench) -> anyhow::Result<Answer>
         }
         Bench::Multiply { to, events } => bench_rebuild::generate(config, to, *events).await,
         Bench::Lag { events_per_s, seconds } => bench_lag::run(config, *events_per_s, *seconds).await,
+        Bench::Feed { events } => bench_feed::run(config, *events).await,
         Bench::Rebuild { events } => bench_rebuild::run(config, *events).await,
     }
 }

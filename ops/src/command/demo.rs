@@ -12,7 +12,7 @@ use domain::log::EventStore;
 
 use super::audit::{look_at_everything, threads};
 use super::{import as importing, key, serve};
-use crate::cli::{Demo, ServeRole};
+use crate::cli::Demo;
 use crate::compose::{World, Writing, read_models, staff, start_projections, store_path};
 use crate::config::Config;
 use crate::import::plan::Plan;
@@ -41,7 +41,7 @@ pub(crate) async fn run(config: &Config, options: &Demo, as_json: bool) -> anyho
     if !as_json {
         say("serving; Ctrl-C stops everything");
     }
-    serve::serve(config, &[ServeRole::Api, ServeRole::Projector, ServeRole::Processes], Some(listener)).await?;
+    serve::serve(config, serve::Roles::ALL, Some(listener)).await?;
     Ok(Answer { is_fine: summary.is_fine, ..Answer::silent() })
 }
 

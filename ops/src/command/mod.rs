@@ -2,9 +2,11 @@
 
 pub(crate) mod audit;
 mod bench;
+mod bench_feed;
 mod bench_lag;
 mod bench_rebuild;
 mod demo;
+mod feed;
 mod halts;
 mod health;
 mod import;
@@ -31,6 +33,7 @@ pub(crate) async fn run(command: Command, config: &Config, as_json: bool) -> any
         Command::Projection(what) => projection::run(config, &what).await,
         Command::Audit(what) => audit::run(config, &what).await,
         Command::User(what) => user::run(config, &what).await,
+        Command::Feed(what) => feed::run(config, &what, as_json).await,
         Command::Store(what) => store::run(config, what).await,
         Command::Key(what) => key::run(config, what).await,
         Command::Operator(what) => operator::run(config, what).await,

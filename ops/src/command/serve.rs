@@ -7,12 +7,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::middleware;
 use commands::key::KeyDirectory;
+use domain::log::EventStore;
 use embedded::OpenError;
 use http_api::live::Hub;
 use http_api::presence::{Presence, watch_silence};
 use http_api::{Api, Limits};
 use projections::query::ReadQueries;
 use projections::rebuild::port::BuildStore;
+use read_models::ReadModels;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -22,17 +24,19 @@ use crate::cli::{Serve, ServeRole};
 use crate::command::projector;
 use crate::compose::{World, Writing, keep_built, read_models, start_projections};
 use crate::config::Config;
+use crate::feeding::Feeding;
 use crate::observing::Observing;
 use crate::output::Answer;
 
 pub(crate) async fn run(config: &Config, options: &Serve) -> anyhow::Result<Answer> {
     let config = &Config { auto_rebuild: options.auto_rebuild.unwrap_or(config.auto_rebuild), ..config.clone() };
-    let writes = options.roles.iter().any(|role| matches!(role, ServeRole::Api | ServeRole::Processes));
-    let listens = options.roles.contains(&ServeRole::Api) || (!writes && options.listen.is_some());
+    let roles = Roles::of(options);
+    let writes = roles.has(ServeRole::Api) || roles.has(ServeRole::Processes);
+    let listens = roles.has(ServeRole::Api) || (!writes && options.listen.is_some());
     let listener = if listens { Some(bind(config.listen).await?) } else { None };
     match writes {
-        true => serve(config, &options.roles, listener).await?,
-        false => projector::serve(config, listener).await?,
+        true => serve(config, roles, listener).await?,
+        false => projector::serve(config, roles, listener).await?,
     }
     Ok(Answer::silent())
 }
@@ -58,24 +62,61 @@ pub(crate) async fn told_to_stop() {
 fn only_one_writes(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<OpenError>() {
         Some(OpenError::Locked { .. }) => error.context(
-            "the roles api and processes write the ledger, and one process writes; beside it, only --roles projector can be served",
+            "the roles api and processes write the ledger, and one process writes; beside it, only --roles projector,publisher can be served",
         ),
         _ => error,
     }
 }
 
-/// The roles' names, as they are asked for.
-pub(crate) fn named(roles: &[ServeRole]) -> String {
-    let names = roles.iter().filter_map(clap::ValueEnum::to_possible_value).map(|value| value.get_name().to_owned());
-    names.collect::<Vec<_>>().join(",")
+/// What a process does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roles<'a> {
+    roles: &'a [ServeRole],
+    /// Whether somebody has named them: then what a role needs must be configured.
+    are_named: bool,
+}
+
+impl<'a> Roles<'a> {
+    /// All that is configured.
+    pub(crate) const ALL: Roles<'static> = Roles { roles: &ServeRole::ALL, are_named: false };
+
+    fn of(options: &'a Serve) -> Roles<'a> {
+        match options.roles.is_empty() {
+            true => Roles::ALL,
+            false => Roles { roles: &options.roles, are_named: true },
+        }
+    }
+
+    pub(crate) fn has(self, role: ServeRole) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// The roles' names, as they are asked for.
+    pub(crate) fn names(self) -> String {
+        let names = self.roles.iter().filter_map(clap::ValueEnum::to_possible_value).map(|value| value.get_name().to_owned());
+        names.collect::<Vec<_>>().join(",")
+    }
+
+    /// Starts the publisher, if this process is one.
+    pub(crate) async fn feeding(
+        self,
+        config: &Config,
+        log: Arc<dyn EventStore>,
+        database: Option<&Arc<ReadModels>>,
+    ) -> anyhow::Result<Option<Feeding>> {
+        match self.has(ServeRole::Publisher) {
+            true => Feeding::start(config, self.are_named, log, database).await,
+            false => Ok(None),
+        }
+    }
 }
 
 /// Runs these roles until the process is told to stop, then lets everything finish what is in hand.
-pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option<TcpListener>) -> anyhow::Result<()> {
-    let observing = Observing::start(config, &named(roles))?;
+pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<TcpListener>) -> anyhow::Result<()> {
+    let observing = Observing::start(config, &roles.names())?;
     let writing = Writing::open(config, World::Configured, observing.traces.clone()).map_err(only_one_writes)?;
     let log = writing.log.clone();
-    let managers = match roles.contains(&ServeRole::Processes) {
+    let managers = match roles.has(ServeRole::Processes) {
         true => Some(writing.start_managers(true).await?),
         false => None,
     };
@@ -84,7 +125,7 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
         warn!("no database is configured (CHARGELEDGER_DATABASE_URL): commands go on, queries cannot be answered");
     }
     let projections = match &database {
-        Some(database) if roles.contains(&ServeRole::Projector) => {
+        Some(database) if roles.has(ServeRole::Projector) => {
             Some(Arc::new(start_projections(config, log.clone(), database, observing.observer())))
         }
         Some(_) | None => None,
@@ -93,6 +134,7 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
         (Some(database), Some(_)) => Some(keep_built(config, log.clone(), database)),
         _ => None,
     };
+    let feeding = roles.feeding(config, log.clone(), database.as_ref()).await?;
     let (stop, stopped) = watch::channel(false);
     let api = match listener {
         Some(listener) => {
@@ -132,6 +174,9 @@ pub(crate) async fn serve(config: &Config, roles: &[ServeRole], listener: Option
     }
     if let Some(managers) = managers {
         managers.stop().await;
+    }
+    if let Some(feeding) = feeding {
+        feeding.stop().await;
     }
     // What it has filled stays, and the next process goes on from there.
     drop(keeping);

@@ -169,7 +169,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// One event as it is exported. What this release cannot read is exported all the same, without what it says.
-fn line(stored: &StoredEvent) -> serde_json::Value {
+pub(crate) fn line(stored: &StoredEvent) -> serde_json::Value {
     let metadata = &stored.metadata;
     let (data, error) = match stored.clone().decode() {
         Ok(recorded) => (variant(serde_json::to_value(&recorded.event).unwrap_or_default()), None),

@@ -238,6 +238,9 @@ fn the_made_up_tariff_may_be_published() {
 fn config(directory: &std::path::Path) -> Config {
     Config {
         event_store: EventStoreUrl::Embedded(directory.to_owned()),
+        nats_url: None,
+        nats_replicas: crate::config::Replicas(1),
+        nats_max_bytes: None,
         database_url: None,
         listen: ([127, 0, 0, 1], 0).into(),
         data_dir: directory.to_owned(),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use domain::log::{EventStore, Position};
-use serde_json::json;
 use tokio::sync::watch;
 
 use super::{all, caught_up, grow, is_the_log, log, messages, start};
@@ -13,7 +12,7 @@ use crate::progress::Progress;
 use crate::publish::Window;
 use crate::reconcile::{Verified, fill, verify};
 use crate::stream::{FeedStream, StreamSettings};
-use crate::testing::{Servers, until};
+use crate::testing::{Servers, delete_message, until};
 use crate::wire::{self, Purpose};
 
 fn settings() -> StreamSettings {
@@ -22,7 +21,7 @@ fn settings() -> StreamSettings {
 
 async fn delete(nats: &Nats, sequences: impl IntoIterator<Item = u64>) {
     for sequence in sequences {
-        nats.ask::<serde_json::Value>("STREAM.MSG.DELETE.LEDGER_EVENTS".to_owned(), &json!({ "seq": sequence })).await.unwrap();
+        delete_message(nats, "LEDGER_EVENTS", sequence).await;
     }
 }
 
