@@ -2,7 +2,7 @@
 //!
 //! Gauges, because they are of the build that is written on: after a swap, counts may be smaller than before.
 
-use crate::rebuild::port::{Job, Phase};
+use crate::rebuild::port::{Job, Phase, Wanted};
 use crate::status::{State, Status};
 
 /// A projection was started again by the watchdog.
@@ -39,6 +39,8 @@ pub(crate) fn rebuilding(job: &Job) {
     let gauge = |name: &'static str, value: f64| metrics::gauge!(name, "projection" => job.name.clone()).set(value);
     let works = !job.phase.is_over() && !matches!(job.phase, Phase::AwaitingApproval | Phase::Failed);
     gauge("chargeledger_rebuild_running", f64::from(u8::from(works)));
+    let stands = job.error.is_some() || job.wanted == Wanted::Pause;
+    gauge("chargeledger_rebuild_waiting", f64::from(u8::from(works && stands)));
     gauge("chargeledger_rebuild_events_done", job.events_done as f64);
     gauge("chargeledger_rebuild_events_to_do", job.events_total as f64);
     gauge("chargeledger_rebuild_events_per_second", job.events_per_s as f64);

@@ -143,6 +143,12 @@ pub enum ReadStoreError {
         /// What is the matter.
         reason: String,
     },
+    /// The database's disk is full: nothing was written. Somebody has to make room; then it may be tried again.
+    #[error("the disk of the read models' database is full: {reason}")]
+    Full {
+        /// What the database wanted to write, as it says it.
+        reason: String,
+    },
     /// The build does not stand where the batch begins, is gone, or is not what it was: another projector was faster, somebody dropped it or swapped it out.
     #[error("build {build} no longer stands at {from} as it did")]
     Superseded {
@@ -170,7 +176,10 @@ impl ReadStoreError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            ReadStoreError::Unavailable { .. } | ReadStoreError::Superseded { .. } | ReadStoreError::Missing { .. } => true,
+            ReadStoreError::Unavailable { .. }
+            | ReadStoreError::Full { .. }
+            | ReadStoreError::Superseded { .. }
+            | ReadStoreError::Missing { .. } => true,
             ReadStoreError::Refused { .. } => false,
         }
     }

@@ -144,8 +144,12 @@ impl Projector {
                     }
                 }
                 Trouble::Log(_)
-                | Trouble::Database(ReadStoreError::Unavailable { .. } | ReadStoreError::Missing { .. } | ReadStoreError::Refused { .. }) =>
-                {
+                | Trouble::Database(
+                    ReadStoreError::Unavailable { .. }
+                    | ReadStoreError::Full { .. }
+                    | ReadStoreError::Missing { .. }
+                    | ReadStoreError::Refused { .. },
+                ) => {
                     let reason = trouble.to_string();
                     // Logged once when it begins; the status says it for as long as it lasts.
                     if !troubled {

@@ -341,9 +341,12 @@ impl From<QueryError> for Problem {
             QueryError::BadCursor => Problem::new(Kind::InvalidCursor, error.to_string()),
             QueryError::BadValue { .. } => Problem::new(Kind::InvalidQuery, error.to_string()),
             QueryError::UnknownView(_) | QueryError::UnknownColumn { .. } => Problem::broken(Kind::Internal, &error),
-            QueryError::Store(ReadStoreError::Unavailable { .. } | ReadStoreError::Missing { .. } | ReadStoreError::Superseded { .. }) => {
-                Problem::broken(Kind::ReadModelsUnavailable, &error)
-            }
+            QueryError::Store(
+                ReadStoreError::Unavailable { .. }
+                | ReadStoreError::Full { .. }
+                | ReadStoreError::Missing { .. }
+                | ReadStoreError::Superseded { .. },
+            ) => Problem::broken(Kind::ReadModelsUnavailable, &error),
             QueryError::Store(ReadStoreError::Refused { .. }) => Problem::broken(Kind::Internal, &error),
         }
     }

@@ -20,11 +20,18 @@ pub(crate) fn database(error: &tokio_postgres::Error) -> ReadStoreError {
     let reason = describe(error);
     match error.code() {
         Some(code) if MISSING.contains(&code) => ReadStoreError::Missing { reason },
+        Some(&SqlState::DISK_FULL) => ReadStoreError::Full { reason },
+        Some(&SqlState::INTERNAL_ERROR) if writes_init_file(error) => ReadStoreError::Full { reason },
         Some(code) if REFUSED.iter().any(|class| code.code().starts_with(class)) => ReadStoreError::Refused { reason },
         // A value that the driver cannot send is the caller's fault; a broken connection is not.
         None if !error.is_closed() && reason.contains("serializing parameter") => ReadStoreError::Refused { reason },
         Some(_) | None => ReadStoreError::Unavailable { reason },
     }
+}
+
+/// What a server answers to a new connection when its disk has not a page left: an internal error, by its code. The words may be in another language.
+fn writes_init_file(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| (error.file(), error.routine()) == (Some("relcache.c"), Some("write_item")))
 }
 
 pub(crate) fn pool(error: &PoolError) -> ReadStoreError {

@@ -27,6 +27,7 @@ mod near;
 mod page;
 pub mod query;
 mod rebuild;
+mod room;
 pub mod schema;
 mod server;
 pub mod store;

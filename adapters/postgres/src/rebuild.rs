@@ -5,7 +5,7 @@ use domain::ids::EventId;
 use domain::log::Position;
 use projections::fold::Definition;
 use projections::port::{Build, BuildState, Counted, ReadStoreError};
-use projections::rebuild::port::{Begin, Begun, BuildStore, Diff, Filler, Held, Job, Lease, Wanted};
+use projections::rebuild::port::{Begin, Begun, BuildStore, Diff, Filler, Held, Job, Lease, Room, Wanted};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Json;
 use tokio_postgres::{Client, Row};
@@ -15,6 +15,7 @@ use crate::diff;
 use crate::error::database;
 use crate::fill::CopyFiller;
 use crate::held::HeldBuild;
+use crate::room;
 use crate::schema;
 use crate::store::{BUILD_COLUMNS, bigint, drop_table, forget_dropped, lock, new_build, read_build, register, unsigned};
 
@@ -84,6 +85,7 @@ impl BuildStore for ReadModels {
             let rows = transaction.query(sql, &[&build.name, &build.number]).await.map_err(|error| database(&error))?;
             let filled = rows.iter().map(|row| unsigned(row.get(0))..unsigned(row.get(1))).collect();
             transaction.commit().await.map_err(|error| database(&error))?;
+            room::reserve(&client).await;
             (job.wanted, job.error, job.halt) = (Wanted::Run, None, None);
             return Ok(Begun { build, job, filled });
         }
@@ -98,11 +100,17 @@ impl BuildStore for ReadModels {
         let sql = "INSERT INTO build.rebuild (name, number, phase, job) VALUES ($1, $2, $3, $4)";
         transaction.execute(sql, &[&job.name, &number, &word(&job.phase), &Json(&job)]).await.map_err(|error| database(&error))?;
         transaction.commit().await.map_err(|error| database(&error))?;
+        room::reserve(&client).await;
         Ok(Begun { build, job, filled: Vec::new() })
     }
 
     fn filler(&self, definition: &Definition, build: &Build) -> Result<Box<dyn Filler>, ReadStoreError> {
         Ok(Box::new(CopyFiller::connect(&self.server, definition, build)?))
+    }
+
+    async fn make_room(&self, builds: &[Build]) -> Result<Room, ReadStoreError> {
+        let client = self.projector_client().await?;
+        room::make(&client, builds).await.map_err(|error| database(&error))
     }
 
     async fn make_indexes(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::database::Database;
+use crate::database::{self, Database};
 
 /// How long a condition is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +47,10 @@ impl Ledger {
     }
 
     pub(crate) fn of(sessions: &str) -> Option<Ledger> {
-        let database = Database::new()?;
+        Some(Ledger::on(Database::new()?, sessions))
+    }
+
+    pub(crate) fn on(database: Database, sessions: &str) -> Ledger {
         let directory = tempfile::tempdir().unwrap();
         let mut ledger = Ledger { directory, database, operator: String::new() };
         let file = ledger.directory.path().join("sessions.csv");
@@ -55,7 +58,7 @@ impl Ledger {
         let imported = ledger.run(&["import", "sessions", file.to_str().unwrap(), "--format", "cary", "--json"]);
         let imported = json_of(&imported);
         ledger.operator = imported["operator_id"].as_str().unwrap().to_owned();
-        Some(ledger)
+        ledger
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -126,4 +129,55 @@ impl Serving {
 /// What a command printed with `--json`.
 pub(crate) fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+pub(crate) fn all_are_at_the_head(listed: &Value) -> bool {
+    let builds = listed["projections"].as_array().unwrap();
+    builds.len() > 20 && builds.iter().all(|build| build["lag"] == 0 && build["position"] == listed["head"])
+}
+
+pub(crate) fn text_of(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+pub(crate) fn of<'a>(listed: &'a Value, name: &str) -> &'a Value {
+    listed["projections"].as_array().unwrap().iter().find(|build| build["name"] == name).unwrap_or(&Value::Null)
+}
+
+impl Database {
+    /// Everything in it is gone, as if it had never been there.
+    pub(crate) async fn lose(&self) {
+        database::drop_database(&self.server, &self.name).await;
+    }
+
+    /// The one number that a query answers.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let number = client.query_one(sql, &[]).await.unwrap().get(0);
+        connection.abort();
+        number
+    }
+}
+
+/// So many sessions, an hour apart.
+pub(crate) fn many_sessions(count: u32) -> String {
+    let (head, rest) = SESSIONS.split_once('\n').unwrap();
+    let row = rest.lines().next().unwrap();
+    let rows = (0..count).map(|number| {
+        let (day, hour) = (number / 24 % 28 + 1, number % 24);
+        row.replace("2021-03-29T16:39:10", &format!("2021-04-{day:02}T{hour:02}:10:00")).replace("01:00:00", "00:40:00")
+    });
+    std::iter::once(head.to_owned()).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+pub(crate) fn all_are_at_the_head_but_shadows(listed: &Value) -> bool {
+    let serving: Vec<_> = listed["projections"].as_array().unwrap().iter().filter(|build| build["state"] == "serving").collect();
+    serving.len() == 22 && serving.iter().all(|build| build["halt"].is_null())
+}
+
+pub(crate) fn all_are_at_the_head_but_shadows_of(listed: &Value) -> bool {
+    let builds = listed["projections"].as_array().unwrap();
+    all_are_at_the_head_but_shadows(listed)
+        && builds.iter().filter(|build| build["state"] == "serving").all(|build| build["position"] == listed["head"])
 }

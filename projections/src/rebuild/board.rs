@@ -33,13 +33,21 @@ impl Board {
 
     pub(super) fn next_pass(&self) {
         self.with(|job| {
-            job.phase = Phase::Replaying;
+            (job.phase, job.error) = (Phase::Replaying, None);
             job.passes += 1;
         });
     }
 
     pub(super) fn trouble(&self, error: Option<&str>) {
         self.with(|job| job.error = error.map(str::to_owned));
+    }
+
+    fn hear(&self, name: &str, wanted: Wanted) {
+        self.with(|job| {
+            if job.name == name {
+                job.wanted = wanted;
+            }
+        });
     }
 
     pub(super) fn leave(&self, name: &str) {
@@ -59,9 +67,11 @@ impl Board {
                 job.eta_s = (rate >= 1.0).then(|| job.events_total.saturating_sub(events) / whole(rate).max(1));
             });
             let mut wanted = Vec::new();
-            for job in self.jobs() {
-                // While the database is away nobody can say what they want.
-                wanted.push(store.note(&job).await.unwrap_or(Wanted::Run));
+            for mut job in self.jobs() {
+                // While the database is away nobody can say anything new.
+                job.wanted = store.note(&job).await.unwrap_or(job.wanted);
+                self.hear(&job.name, job.wanted);
+                wanted.push(job.wanted);
                 measure::rebuilding(&job);
                 watcher(&job);
             }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::log::Position;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::RebuildError;
-use super::job::{BACKOFF_MAX, BACKOFF_MIN, Finish, Rebuilder, Work};
+use super::job::{Finish, Rebuilder, Work};
 use super::port::{Account, Diff, Held, Job, Phase, Wanted};
+use super::waiting::Patience;
 use crate::feed::{Entry, Feed};
 use crate::fold::{Changes, Projection};
 use crate::port::{Batch, Build, BuildState, Counted, ReadStoreError};
@@ -272,13 +273,22 @@ impl Rebuilder {
     /// What would change for readers.
     async fn compare(&self, feed: &Feed, work: &mut Work) -> Result<(), RebuildError> {
         self.enter(work, Phase::Comparing).await?;
-        let held = self.hold_level(feed, work).await?;
-        if held.serving().is_none() {
-            return Ok(());
+        let mut patience = Patience::default();
+        loop {
+            let held = self.hold_level(feed, work).await?;
+            if held.serving().is_none() {
+                return Ok(());
+            }
+            match held.compare(&work.definition, &work.build).await {
+                Ok(diff) => {
+                    work.job.diff = Some(diff);
+                    return Ok(());
+                }
+                // The database went away, or had no room for what it sorts.
+                Err(error) if error.is_retryable() => self.wait_out(Some(&mut work.job), &error, &mut patience).await?,
+                Err(error) => return Err(error.into()),
+            }
         }
-        let diff = held.compare(&work.definition, &work.build).await?;
-        work.job.diff = Some(diff);
-        Ok(())
     }
 
     /// Holds the serving build still, with this one beside it at the same position.
@@ -298,7 +308,7 @@ impl Rebuilder {
     }
 
     async fn swap(&self, feed: &Feed, work: &mut Work, pinned: bool) -> Result<(), RebuildError> {
-        let mut backoff = BACKOFF_MIN;
+        let mut patience = Patience::default();
         loop {
             let held = self.hold_level(feed, work).await?;
             self.account_since(work).await?;
@@ -306,9 +316,7 @@ impl Rebuilder {
                 Ok(()) => break,
                 // Somebody reads the view for long, or the database went away: nothing has changed.
                 Err(error) if error.is_retryable() => {
-                    warn!(%error, "a swap waits");
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    self.wait_out(Some(&mut work.job), &error, &mut patience).await?;
                     if self
                         .newest(work.definition.name, |build| build.state == BuildState::Serving)
                         .await?

@@ -16,16 +16,15 @@ use super::control::Control;
 use super::past::{Census, context_to};
 use super::port::{Begin, Begun, BuildStore, Job, Lease, Phase, Wanted};
 use super::replay::{Replay, Tally, Target, Trouble};
+use super::waiting::Patience;
 use crate::fold::{Definition, Projection};
 use crate::measure;
 use crate::port::{Build, BuildState, Counted, ReadStoreError};
 use crate::quarantine::{Quarantined, Sorting};
 
-pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(200);
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
 /// How often the right to rebuild is asked for before another process is taken to have it.
 const LEASE_TRIES: u32 = 5;
+const LEASE_EVERY: Duration = Duration::from_millis(200);
 
 /// What happens to a build that is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +172,7 @@ impl Rebuilder {
             if let Some(lease) = self.patiently(None, || self.store.lease(name)).await? {
                 return Ok(Arc::from(lease));
             }
-            tokio::time::sleep(BACKOFF_MIN).await;
+            tokio::time::sleep(LEASE_EVERY).await;
         }
         Err(RebuildError::Busy { name: name.to_owned() })
     }
@@ -249,7 +248,7 @@ impl Rebuilder {
         mut filling: Vec<Target>,
         works: &mut Vec<Work>,
     ) -> (Result<Tally, RebuildError>, Vec<(Work, RebuildError)>) {
-        let (mut failed, mut backoff) = (Vec::new(), BACKOFF_MIN);
+        let (mut failed, mut patience) = (Vec::new(), Patience::default());
         let mut counted: Option<Tally> = None;
         loop {
             let is_filled = filling.iter().all(|target| target.gaps(replay.until).is_empty());
@@ -271,7 +270,7 @@ impl Rebuilder {
             let trouble = match passed.await {
                 Ok((Ok(tally), targets)) => {
                     (counted, filling) = (Some(tally), targets);
-                    backoff = BACKOFF_MIN;
+                    patience = Patience::default();
                     board.trouble(None);
                     continue;
                 }
@@ -293,11 +292,18 @@ impl Rebuilder {
                     let name = works.first().map(|work| work.job.name.clone()).unwrap_or_default();
                     return (Err(RebuildError::Cancelled { name }), failed);
                 }
+                Trouble::Failed(RebuildError::Database(error @ ReadStoreError::Full { .. })) => {
+                    let builds: Vec<Build> = works.iter().map(|work| work.build.clone()).collect();
+                    let (said, wait) = self.ask_for_room(&builds, &error, &mut patience).await;
+                    board.trouble(Some(&said));
+                    if let Err(error) = self.stand_still(&board.jobs(), wait, false).await {
+                        return (Err(error), failed);
+                    }
+                }
                 Trouble::Failed(RebuildError::Database(error)) if error.is_retryable() => {
                     warn!(%error, "a rebuild waits");
                     board.trouble(Some(&error.to_string()));
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    patience.wait().await;
                 }
                 Trouble::Failed(error) => return (Err(error), failed),
             }
@@ -385,7 +391,7 @@ impl Rebuilder {
         self.steer(work).await
     }
 
-    fn tell(&self, job: &Job) {
+    pub(super) fn tell(&self, job: &Job) {
         measure::rebuilding(job);
         (self.watcher)(job);
     }
@@ -401,28 +407,6 @@ impl Rebuilder {
                 Wanted::Cancel if work.job.phase != Phase::Swapped => return Err(RebuildError::Cancelled { name: work.job.name.clone() }),
                 Wanted::Cancel => return Ok(()),
                 Wanted::Pause => tokio::time::sleep(NOTE_EVERY).await,
-            }
-        }
-    }
-
-    /// Does something again until the database is there for it.
-    pub(super) async fn patiently<T, F>(&self, mut job: Option<&mut Job>, mut work: impl FnMut() -> F) -> Result<T, RebuildError>
-    where
-        F: Future<Output = Result<T, ReadStoreError>> + Send,
-    {
-        let mut backoff = BACKOFF_MIN;
-        loop {
-            match work().await {
-                Err(error) if matches!(error, ReadStoreError::Unavailable { .. }) => {
-                    warn!(%error, "a rebuild waits");
-                    if let Some(job) = &mut job {
-                        job.error = Some(error.to_string());
-                        (self.watcher)(job);
-                    }
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
-                }
-                done => return Ok(done?),
             }
         }
     }

@@ -8,6 +8,7 @@
 //! | `control` | pausing, cancelling, the budget |
 //! | `job`, `board` | from the beginning to filled and indexed tables; what can be seen of it |
 //! | `finish` | catching up, accounting, comparing, swapping; the way back |
+//! | `waiting` | what it does while the database is away, or has no room |
 //! | `past` | what the log was at a time, and how many events of which type it has |
 //! | `repair` | one row folded again |
 //! | `auto` | what is rebuilt without being asked for |
@@ -23,6 +24,7 @@ mod past;
 pub mod port;
 mod repair;
 mod replay;
+mod waiting;
 
 pub use auto::keep_built;
 pub use job::{Finish, Options, Rebuilder, Watcher};

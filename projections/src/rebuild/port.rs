@@ -257,6 +257,15 @@ pub struct Begun {
     pub filled: Vec<Part>,
 }
 
+/// What can be done about a disk that is full.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Room {
+    /// What was written for nothing, and has been given back.
+    pub given_back_bytes: u64,
+    /// Builds that do not serve and could be dropped, with their size.
+    pub droppable: Vec<(String, i64, u64)>,
+}
+
 /// A connection of one thread that fills a build.
 pub trait Filler: Send {
     /// Writes rows and notes that this part is filled, all or nothing. Answers how many rows.
@@ -300,6 +309,9 @@ pub trait BuildStore: ReadStore {
 
     /// A connection to fill a build with. For a thread that may block.
     fn filler(&self, definition: &Definition, build: &Build) -> Result<Box<dyn Filler>, ReadStoreError>;
+
+    /// The disk is full: gives back what was written into these builds and not finished, and says what else could be dropped.
+    async fn make_room(&self, builds: &[Build]) -> Result<Room, ReadStoreError>;
 
     /// Makes the indexes and looks at what the tables hold.
     async fn make_indexes(&self, definition: &Definition, build: &Build) -> Result<(), ReadStoreError>;

@@ -1,12 +1,15 @@
-//! Several processes on one ledger: one writes, others project, and any of them may be killed.
+//! Several processes on one ledger: one writes, others project, and any of them may be killed, cut off, or out of room.
 
+#[path = "../database/mod.rs"]
 mod database;
+mod disk_full;
+#[path = "../serving/mod.rs"]
 mod serving;
+mod wrong_folds;
 
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use database::Database;
 use domain::ids::ApiKeyId;
 use domain::key::KeyEvent;
 use domain::log::{Actor, EventStore as _, Expected, Metadata, NewEvent, StreamId};
@@ -15,7 +18,10 @@ use embedded::EmbeddedStore;
 use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use serde_json::{Value, json};
-use serving::{Ledger, SESSIONS, json_of};
+use serving::{
+    Ledger, SESSIONS, all_are_at_the_head, all_are_at_the_head_but_shadows, all_are_at_the_head_but_shadows_of, json_of, many_sessions, of,
+    text_of,
+};
 
 impl Ledger {
     /// An event that the read model of the keys cannot apply: it takes away a key that was never made.
@@ -35,11 +41,6 @@ impl Ledger {
         let poison = NewEvent::encode(&KeyEvent::Revoked { key_id }.into(), metadata);
         store.append(&StreamId::api_key(key_id), Expected::NoStream, vec![poison]).await.unwrap().position.0
     }
-}
-
-fn all_are_at_the_head(listed: &Value) -> bool {
-    let builds = listed["projections"].as_array().unwrap();
-    builds.len() > 20 && builds.iter().all(|build| build["lag"] == 0 && build["position"] == listed["head"])
 }
 
 const LEADS: &str = "chargeledger_projection_state{projection=\"sessions\",state=\"live\"} 1";
@@ -101,14 +102,6 @@ async fn a_second_process_that_would_write_is_told_what_can_run_beside_the_first
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains("only --roles projector,publisher can be served") && said.contains("is being written by process"), "{said}");
     }
-}
-
-fn text_of(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn of<'a>(listed: &'a Value, name: &str) -> &'a Value {
-    listed["projections"].as_array().unwrap().iter().find(|build| build["name"] == name).unwrap_or(&Value::Null)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,33 +197,6 @@ async fn a_halted_projection_is_shown_resumed_and_told_to_go_on_without_an_event
     assert!(text_of(&shown).contains("\"made by a test, too\""), "{}", text_of(&shown));
 }
 
-impl Database {
-    /// Everything in it is gone, as if it had never been there.
-    async fn lose(&self) {
-        database::drop_database(&self.server, &self.name).await;
-    }
-
-    /// The one number that a query answers.
-    async fn number(&self, sql: &str) -> i64 {
-        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        let number = client.query_one(sql, &[]).await.unwrap().get(0);
-        connection.abort();
-        number
-    }
-}
-
-/// So many sessions, an hour apart.
-fn many_sessions(count: u32) -> String {
-    let (head, rest) = SESSIONS.split_once('\n').unwrap();
-    let row = rest.lines().next().unwrap();
-    let rows = (0..count).map(|number| {
-        let (day, hour) = (number / 24 % 28 + 1, number % 24);
-        row.replace("2021-03-29T16:39:10", &format!("2021-04-{day:02}T{hour:02}:10:00")).replace("01:00:00", "00:40:00")
-    });
-    std::iter::once(head.to_owned()).chain(rows).collect::<Vec<_>>().join("\n")
-}
-
 /// Every read model rebuilt, proved, and found to be as it was.
 fn assert_rebuilt_alike(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -269,17 +235,6 @@ async fn a_rebuild_that_is_killed_goes_on_where_it_was() {
     assert_rebuilt_alike(&ledger.run(&["projection", "rebuild", "--all", "--json"]));
     ledger.until(all_are_at_the_head_but_shadows_of).await;
     drop(serving);
-}
-
-fn all_are_at_the_head_but_shadows(listed: &Value) -> bool {
-    let serving: Vec<_> = listed["projections"].as_array().unwrap().iter().filter(|build| build["state"] == "serving").collect();
-    serving.len() == 22 && serving.iter().all(|build| build["halt"].is_null())
-}
-
-fn all_are_at_the_head_but_shadows_of(listed: &Value) -> bool {
-    let builds = listed["projections"].as_array().unwrap();
-    all_are_at_the_head_but_shadows(listed)
-        && builds.iter().filter(|build| build["state"] == "serving").all(|build| build["position"] == listed["head"])
 }
 
 #[tokio::test(flavor = "multi_thread")]
