@@ -22,7 +22,13 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 use config::Config;
+use mimalloc::MiMalloc;
 use output::{Answer, report};
+
+/// One that gives back to all threads what one of them has let go: glibc keeps it for threads that take up the same arena, and a rebuild's second reading of the log
+/// would take its memory beside what the first one had left (ADR 0021).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // clap prints its own errors and exits with 2.

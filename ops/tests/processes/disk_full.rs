@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::database::Database;
-use crate::serving::{
-    Ledger, PATIENCE, Serving, all_are_at_the_head, all_are_at_the_head_but_shadows_of, json_of, many_sessions, of, text_of,
-};
+use crate::serving::{Ledger, PATIENCE, Serving, all_are_at_the_head, all_are_at_the_head_but_shadows_of, json_of, many_sessions, text_of};
 
 const DISK_MIB: u64 = 64;
 /// Enough for those who serve; not for a rebuild beside them.

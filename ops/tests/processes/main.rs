@@ -19,8 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use serving::{
-    Ledger, SESSIONS, all_are_at_the_head, all_are_at_the_head_but_shadows, all_are_at_the_head_but_shadows_of, json_of, many_sessions, of,
-    text_of,
+    Ledger, all_are_at_the_head, all_are_at_the_head_but_shadows, all_are_at_the_head_but_shadows_of, json_of, many_sessions, of, text_of,
 };
 
 impl Ledger {
