@@ -33,6 +33,8 @@ pub mod seal;
 pub mod session;
 pub mod snapshot;
 pub mod tariff;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod user;
 
 use std::sync::Arc;

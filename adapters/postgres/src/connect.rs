@@ -72,9 +72,10 @@ impl ReadModels {
         if config.get_user().is_none() {
             config.user("postgres");
         }
-        let queries = pool(&server, settings.query_connections_max, settings.query_timeout, settings.wait_timeout)?;
+        let derived = server.with_options("-c synchronous_commit=off");
+        let queries = pool(&derived, settings.query_connections_max, settings.query_timeout, settings.wait_timeout)?;
         // A projector that waits for a connection is only late.
-        let projectors = pool(&server, settings.projector_connections_max, settings.projector_timeout, Duration::from_secs(300))?;
+        let projectors = pool(&derived, settings.projector_connections_max, settings.projector_timeout, Duration::from_secs(300))?;
         Ok(ReadModels { server, queries, projectors, is_ready: Mutex::new(false) })
     }
 
@@ -192,9 +193,9 @@ pub(crate) async fn create_database(server: &Server) -> Result<(), ReadStoreErro
     }
 }
 
-fn pool(server: &Server, connections_max: usize, timeout: Duration, wait: Duration) -> Result<Pool, ReadStoreError> {
+pub(crate) fn pool(server: &Server, connections_max: usize, timeout: Duration, wait: Duration) -> Result<Pool, ReadStoreError> {
     let server = server.with_options(&format!(
-        "-c synchronous_commit=off -c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c client_min_messages=warning",
+        "-c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c client_min_messages=warning",
         timeout.as_millis()
     ));
     let manager = Manager::from_config(server.config, server.tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });

@@ -10,6 +10,7 @@
 //! | [`store`] | the projections' port: builds, rows and checkpoint in one transaction |
 //! | `rebuild`, `fill`, `held`, `diff` | builds beside the one that serves: begun, filled, swapped in, compared |
 //! | [`query`], `page`, `near`, `books` | the readers' port: pages of any read model, stations around a point, the books |
+//! | `subject_keys` | the keys of personal data, in a database of their own |
 //!
 //! Nothing here knows what a read model means, and nothing here is the truth: drop the database, and it comes back from the log.
 
@@ -31,6 +32,8 @@ mod room;
 pub mod schema;
 mod server;
 pub mod store;
+mod subject_keys;
 
 pub use connect::{ReadModels, Settings};
 pub use server::check_url;
+pub use subject_keys::{SharedKeys, SharedKeysInfo};
