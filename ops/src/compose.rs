@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use commands::port::{Clock, IdSource};
+use anyhow::{Context as _, anyhow};
+use commands::port::{Clock, IdSource, SubjectKeys};
 use commands::process::runner::{Managers, Progress};
 use commands::{Caller, Commands, Ledger, RequestIds};
 use domain::ids::OperatorId;
@@ -16,7 +16,7 @@ use projections::observer::Observer;
 use projections::port::ReadStore;
 use projections::rebuild;
 use projections::runner::{Options, Runner};
-use read_models::{ReadModels, Settings};
+use read_models::{ReadModels, Settings, SharedKeys};
 use sandbox::{Behaviour, DeviceMood, SandboxChannel, SimulatedGateway};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -78,6 +78,14 @@ pub(crate) fn observed(store: Arc<EmbeddedStore>, traces: Option<Arc<Traces>>) -
     Arc::new(Observed::new(store, "embedded", traces))
 }
 
+/// The keys of personal data: in a database that all processes share, or in a file beside the log.
+pub(crate) fn subject_keys(config: &Config) -> anyhow::Result<Arc<dyn SubjectKeys>> {
+    match &config.key_store {
+        Some(url) => Ok(Arc::new(SharedKeys::new(url.reveal()).map_err(|reason| anyhow!("CHARGELEDGER_KEY_STORE: {reason}"))?)),
+        None => Ok(Arc::new(KeyStore::open(store_path(config))?)),
+    }
+}
+
 /// Everything that writes, of this one process.
 pub(crate) struct Writing {
     pub(crate) store: Arc<EmbeddedStore>,
@@ -108,7 +116,7 @@ impl Writing {
     pub(crate) fn open_under(config: &Config, world: World, traces: Option<Arc<Traces>>, clock: Arc<dyn Clock>) -> anyhow::Result<Writing> {
         let path = store_path(config);
         let store = Arc::new(EmbeddedStore::open(path)?);
-        let subjects = Arc::new(KeyStore::open(path)?);
+        let subjects = subject_keys(config)?;
         let is_prompt = config.sandbox == SandboxMode::Prompt;
         let (behaviour, pays_at_once) = match world {
             World::Imported => (Behaviour::Prompt, false),

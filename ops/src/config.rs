@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) nats_replicas: Replicas,
     /// How large the stream may become.
     pub(crate) nats_max_bytes: Option<Bytes>,
+    /// The database with the keys of personal data; without it they lie in a file beside the log.
+    pub(crate) key_store: Option<DatabaseUrl>,
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     /// Which lines are logged; without it, a server tells what it does and the rest is quiet.
@@ -197,6 +199,7 @@ struct Settings {
     nats_url: Option<String>,
     nats_replicas: Option<Written>,
     nats_max_bytes: Option<Written>,
+    key_store: Option<String>,
     listen: Option<String>,
     data_dir: Option<String>,
     log: Option<String>,
@@ -302,6 +305,7 @@ impl Config {
             nats_url: setting("nats_url", &file.nats_url).map(parse).transpose()?,
             nats_replicas: setting("nats_replicas", &file.nats_replicas.as_ref().map(Written::text)).map_or(Ok(Replicas(1)), parse)?,
             nats_max_bytes: setting("nats_max_bytes", &file.nats_max_bytes.as_ref().map(Written::text)).map(parse).transpose()?,
+            key_store: setting("key_store", &file.key_store).map(parse).transpose()?,
             listen: match listen {
                 Some((text, from)) => text.parse().map_err(|_| ConfigError::Value {
                     from,

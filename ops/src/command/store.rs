@@ -5,16 +5,16 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
-use commands::port::SubjectKeys as _;
+use commands::port::SubjectKeys;
 use domain::event::Event;
 use domain::log::{Filter, Position, StoredEvent};
 use domain::user::UserEvent;
-use embedded::{Copied, KeyStore, Reader};
+use embedded::{Copied, Reader};
 use serde_json::json;
 
 use crate::cli::Store;
-use crate::compose::{SANDBOX, open_reading, store_path};
-use crate::config::Config;
+use crate::compose::{SANDBOX, open_reading, store_path, subject_keys};
+use crate::config::{Config, DatabaseUrl};
 use crate::output::{Answer, grouped, table};
 use crate::progress::Meter;
 
@@ -23,7 +23,7 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
         Store::Info => info(config).await,
         Store::Backup { to } => {
             let from = store_path(config).to_owned();
-            copy("copied", move || {
+            copy("copied", config.key_store.as_ref(), move || {
                 sandbox::copy::must_not_be_there(&to.join(SANDBOX))?;
                 let meter = Meter::start("backup", 0);
                 let copied = embedded::backup(&from, &to, |progress| meter.set(progress.done, progress.total))?;
@@ -34,14 +34,14 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
         Store::Restore { from } => {
             let to = store_path(config).to_owned();
             let restored = to.clone();
-            let answer = copy("restored", move || {
+            let answer = copy("restored", config.key_store.as_ref(), move || {
                 sandbox::copy::must_not_be_there(&to.join(SANDBOX))?;
                 let meter = Meter::start("restore", 0);
                 let copied = embedded::restore(&from, &to, |progress| meter.set(progress.done, progress.total))?;
                 Ok((copied, copy_sandbox(&from, &to)?))
             })
             .await?;
-            forget_erased(&restored).await?;
+            forget_erased(&restored, &*subject_keys(config)?).await?;
             Ok(answer)
         }
         Store::Export { to, after } => {
@@ -89,7 +89,11 @@ fn copy_sandbox(from: &Path, to: &Path) -> anyhow::Result<bool> {
 }
 
 /// `work` says what was copied, and whether the sandbox's books were.
-async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<(Copied, bool)> + Send + 'static) -> anyhow::Result<Answer> {
+async fn copy(
+    word: &'static str,
+    key_store: Option<&DatabaseUrl>,
+    work: impl FnOnce() -> anyhow::Result<(Copied, bool)> + Send + 'static,
+) -> anyhow::Result<Answer> {
     let (copied, has_sandbox) = tokio::task::spawn_blocking(work).await??;
     let json = json!({
         "path": copied.log.path,
@@ -101,7 +105,11 @@ async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<(Copied,
         "has_sandbox": has_sandbox,
         "verified": copied.verified.fault.is_none(),
     });
-    let keys = if copied.has_keys { "with the keys of personal data" } else { "there were no keys of personal data" };
+    let keys = match (copied.has_keys, key_store) {
+        (true, _) => "with the keys of personal data".to_owned(),
+        (false, Some(url)) => format!("the keys of personal data are in {url}: back it up, too"),
+        (false, None) => "there were no keys of personal data".to_owned(),
+    };
     let sandbox = if has_sandbox { ", and with the sandbox channel's books" } else { "" };
     let text =
         format!("{word} {} events to {}, every hash checked, {keys}{sandbox}", grouped(copied.log.events), copied.log.path.display());
@@ -109,10 +117,9 @@ async fn copy(word: &'static str, work: impl FnOnce() -> anyhow::Result<(Copied,
 }
 
 /// An erasure that the log knows of holds for the keys beside it: a backup copies the two one after the other, and may have a key that was destroyed in between.
-async fn forget_erased(directory: &Path) -> anyhow::Result<()> {
+async fn forget_erased(directory: &Path, keys: &dyn SubjectKeys) -> anyhow::Result<()> {
     let mut reader = Reader::open(directory)?;
     let head = reader.head()?.position;
-    let keys = KeyStore::open(directory)?;
     let mut at = Position(0);
     while at < head {
         let page = reader.scan(at, &Filter::types(["user.erased"]), 1_024)?;

@@ -242,6 +242,7 @@ fn config(directory: &std::path::Path) -> Config {
         nats_replicas: crate::config::Replicas(1),
         nats_max_bytes: None,
         database_url: None,
+        key_store: None,
         listen: ([127, 0, 0, 1], 0).into(),
         data_dir: directory.to_owned(),
         log: None,
