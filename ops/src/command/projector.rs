@@ -74,7 +74,8 @@ async fn ended(feeding: Option<&mut Feeding>) -> Result<(), FeedError> {
     }
 }
 
-fn router(metrics: PrometheusHandle, log: Arc<dyn EventStore>, publisher: Option<Watched>) -> Router {
+/// What a process without the API has to say.
+pub(crate) fn router(metrics: PrometheusHandle, log: Arc<dyn EventStore>, publisher: Option<Watched>) -> Router {
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let health = [(header::CONTENT_TYPE, "application/json")];
     Router::new()

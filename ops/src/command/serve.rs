@@ -32,7 +32,7 @@ pub(crate) async fn run(config: &Config, options: &Serve) -> anyhow::Result<Answ
     let config = &Config { auto_rebuild: options.auto_rebuild.unwrap_or(config.auto_rebuild), ..config.clone() };
     let roles = Roles::of(options);
     let writes = roles.has(ServeRole::Api) || roles.has(ServeRole::Processes);
-    let listens = roles.has(ServeRole::Api) || (!writes && options.listen.is_some());
+    let listens = roles.has(ServeRole::Api) || options.listen.is_some();
     let listener = if listens { Some(bind(config.listen).await?) } else { None };
     match writes {
         true => serve(config, roles, listener).await?,
@@ -137,6 +137,14 @@ pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<Tc
     let feeding = roles.feeding(config, log.clone(), database.as_ref()).await?;
     let (stop, stopped) = watch::channel(false);
     let api = match listener {
+        Some(listener) if !roles.has(ServeRole::Api) => {
+            info!(address = %listener.local_addr()?, "serving metrics");
+            let router = projector::router(observing.metrics.clone(), log.clone(), feeding.as_ref().map(|feeding| feeding.watched()));
+            let mut stopped = stopped.clone();
+            Some(tokio::spawn(async move {
+                axum::serve(listener, router).with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) }).await
+            }))
+        }
         Some(listener) => {
             info!(address = %listener.local_addr()?, "serving");
             let keys = KeyDirectory::follow(log.clone()).await.context("the API keys cannot be read")?;
