@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
@@ -60,6 +61,10 @@ impl Nats {
 
     async fn of(urls: &str, options: ConnectOptions) -> Result<Nats, FeedError> {
         let servers = servers(urls).map_err(|reason| FeedError::Refused { reason: format!("CHARGELEDGER_NATS_URL: {reason}") })?;
+        let options = match servers.iter().find(|server| server.has_user_pass()) {
+            Some(server) => signed_in(options, server),
+            None => options,
+        };
         let client = options.connect(servers).await.map_err(|error| FeedError::unavailable(&error))?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_MAX);
@@ -82,6 +87,16 @@ impl Nats {
     pub async fn flush(&self) {
         // Without a connection there is nothing to wait for.
         let _ = tokio::time::timeout(ANSWER_MAX, self.client.flush()).await;
+    }
+}
+
+/// With the account that stands in a server's address: the client itself does not look there. A name without a password is a token.
+fn signed_in(options: ConnectOptions, server: &ServerAddr) -> ConnectOptions {
+    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    match (server.username(), server.password()) {
+        (Some(user), Some(password)) => options.user_and_password(plain(user), plain(password)),
+        (Some(token), None) => options.token(plain(token)),
+        (None, _) => options,
     }
 }
 
@@ -161,6 +176,26 @@ impl From<Answered> for FeedError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Servers;
+
+    #[tokio::test]
+    async fn the_account_in_the_url_is_the_one_that_signs_in() {
+        let accounts = "authorization { users: [{ user: ledger, password: \"p@ss:word\" }] }";
+        let Some(servers) = Servers::with(1, accounts) else { return };
+        let place = servers.urls().replace("nats://", "");
+        assert!(Nats::connect(&format!("nats://ledger:p%40ss%3Aword@{place}"), "test").await.is_ok());
+        for wrong in [place.clone(), format!("nats://ledger:other@{place}"), format!("nats://somebody@{place}")] {
+            assert!(Nats::connect(&wrong, "test").await.is_err(), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_without_a_password_is_a_token() {
+        let Some(servers) = Servers::with(1, "authorization { token: \"a/b\" }") else { return };
+        let place = servers.urls().replace("nats://", "");
+        assert!(Nats::connect(&format!("nats://a%2Fb@{place}"), "test").await.is_ok());
+        assert!(Nats::connect(&format!("nats://a@{place}"), "test").await.is_err());
+    }
 
     #[test]
     fn several_servers_are_separated_by_commas_and_a_password_is_not_repeated() {
