@@ -1,20 +1,29 @@
-//! The feed as a process has it: where NATS is, how the stream is to be, and the publisher.
+//! The feed as a process has it: where NATS is, how the streams are to be, the publisher, and the sender of notices.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use domain::log::{EventStore, StoreError};
+use nats_feed::notices::NoticeStream;
 use nats_feed::progress::{self, Progress, State, Status};
 use nats_feed::{FeedError, Nats, Publisher, StreamSettings, Window};
+use projections::notices::Notices;
+use projections::outbox::{Outbox, Sender};
 use projections::port::ReadStore as _;
 use read_models::ReadModels;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::{Config, NatsUrl};
 
 /// How the stream of all events is to be.
 pub(crate) fn stream(config: &Config) -> StreamSettings {
     StreamSettings::events(config.nats_replicas.0, config.nats_max_bytes.map(|bytes| bytes.0))
+}
+
+/// How the stream of notices is to be.
+fn notices(config: &Config) -> StreamSettings {
+    StreamSettings::notices(config.nats_replicas.0, config.nats_max_bytes.map(|bytes| bytes.0))
 }
 
 /// Where NATS is, for what cannot do without.
@@ -35,6 +44,9 @@ pub(crate) async fn connect(config: &Config) -> anyhow::Result<Nats> {
 pub(crate) struct Feeding {
     log: Arc<dyn EventStore>,
     publisher: Publisher,
+    /// Notices come from a read model: without a database there are none.
+    notices: Option<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
 }
 
 /// The publisher, as those see it who ask how it is.
@@ -65,8 +77,14 @@ impl Feeding {
         let url = url(config).context("the role publisher publishes to NATS")?;
         let nats = Nats::lazily(url.reveal(), "chargeledger publisher").await?;
         let leadership = database.map(|database| database.leadership());
+        let (stop, stopped) = watch::channel(false);
+        let notices = database.map(|database| {
+            let outbox: Arc<dyn Outbox> = database.clone();
+            let receiver = NoticeStream::new(nats.clone(), notices(config));
+            tokio::spawn(Sender::<Notices, _>::new(outbox, receiver).run(stopped))
+        });
         let publisher = Publisher::start(nats, stream(config), log.clone(), leadership, Window::default());
-        Ok(Some(Feeding { log, publisher }))
+        Ok(Some(Feeding { log, publisher, notices, stop }))
     }
 
     /// For those who ask how it is.
@@ -81,6 +99,11 @@ impl Feeding {
 
     /// Lets what is under way be acknowledged.
     pub(crate) async fn stop(self) {
+        // Nobody listens where there is no database.
+        let _ = self.stop.send(true);
+        if let Some(notices) = self.notices {
+            let _ = notices.await;
+        }
         self.publisher.stop().await;
     }
 }

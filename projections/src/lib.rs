@@ -10,6 +10,7 @@
 //! | [`quarantine`], [`halted`] | which events a projection steps over, by an operator's decision; at which one it stands |
 //! | [`observer`] | who is told of events once a view holds them |
 //! | [`runner`], [`feed`] | one reader of the log, a task for each projection; `projector` is such a task, `supervisor` its watchdog, `registry` what it hears from outside |
+//! | [`outbox`] | what goes out of a read model, each once, whatever becomes of its builds |
 //! | [`rebuild`] | a build beside the one that serves: filled, accounted for, compared, put behind the view |
 //!
 //! Adding one is a file and a line in [`all`]: docs/howto/add-a-projection.md.
@@ -23,6 +24,7 @@ pub mod geo;
 pub mod halted;
 mod measure;
 pub mod observer;
+pub mod outbox;
 pub mod port;
 mod projector;
 pub mod quarantine;
@@ -45,6 +47,7 @@ pub mod connectors;
 pub mod daily_statistics;
 pub mod deadlines;
 pub mod journal;
+pub mod notices;
 pub mod operators;
 pub mod payments;
 pub mod piles;
@@ -88,6 +91,7 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         keyed::<accounts::Accounts>(),
         keyed::<daily_statistics::DailyStatistics>(),
         of_journal::<audit_trail::AuditTrail>(),
+        of_journal::<notices::Notices>(),
     ]
 }
 

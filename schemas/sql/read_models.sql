@@ -822,3 +822,24 @@ COMMENT ON COLUMN build.audit_trail__b1.occurred_at IS 'When the world did it.';
 COMMENT ON COLUMN build.audit_trail__b1.recorded_at IS 'When we recorded it.';
 DROP VIEW IF EXISTS read.audit_trail;
 CREATE VIEW read.audit_trail AS SELECT * FROM build.audit_trail__b1;
+
+-- notices, version 1, from: connector.faulted payment.refund_succeeded session.record_disputed session.settled
+CREATE TABLE build.notices__b1 (
+    position bigint NOT NULL,
+    operator_id uuid NOT NULL,
+    notice_id uuid NOT NULL,
+    kind text NOT NULL,
+    body jsonb NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    CONSTRAINT notices__b1_key PRIMARY KEY (position)
+) WITH (fillfactor = 85);
+CREATE INDEX notices__b1_operator_id_kind ON build.notices__b1 (operator_id, kind, position);
+COMMENT ON TABLE build.notices__b1 IS 'One notice.';
+COMMENT ON COLUMN build.notices__b1.position IS 'Where the event stands that it comes from.';
+COMMENT ON COLUMN build.notices__b1.operator_id IS 'Whose: the tenant.';
+COMMENT ON COLUMN build.notices__b1.notice_id IS 'By this a receiver knows a repetition: the event''s id.';
+COMMENT ON COLUMN build.notices__b1.kind IS 'What it is about.';
+COMMENT ON COLUMN build.notices__b1.body IS 'What it says.';
+COMMENT ON COLUMN build.notices__b1.occurred_at IS 'When it happened.';
+DROP VIEW IF EXISTS read.notices;
+CREATE VIEW read.notices AS SELECT * FROM build.notices__b1;

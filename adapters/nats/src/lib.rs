@@ -7,6 +7,7 @@
 //! | [`publisher`], [`publish`], `place` | the role that publishes; one stretch of publishing; where it goes on |
 //! | [`progress`] | how far it is |
 //! | [`reconcile`], [`again`] | the stream compared with the log, holes filled; the stream made again |
+//! | [`notices`] | the receiver of what goes out of the read model of notices |
 //! | [`subscribe`], [`walk`] | for consumers: each event once; the stream in its order |
 //!
 //! The log is the truth and the stream is not: it can be deleted and made again. Nothing here reads what an event says.
@@ -15,6 +16,7 @@ pub mod again;
 pub mod bench;
 pub mod connect;
 mod error;
+pub mod notices;
 mod place;
 pub mod progress;
 pub mod publish;

@@ -30,7 +30,7 @@ use crate::progress::{Progress, State};
 use crate::stream::FeedStream;
 use crate::wire::{self, MESSAGE_ID, Purpose};
 
-const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
+pub(crate) const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
 const EXPECTED_LAST_ID: HeaderName = HeaderName::from_static("Nats-Expected-Last-Msg-Id");
 /// The server's words for: the last message is not the one that was expected.
 const WRONG_LAST_MESSAGE: [u64; 3] = [10_070, 10_071, 10_164];

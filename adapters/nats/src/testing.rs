@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Nats;
+use crate::{FeedError, FeedStream, Nats};
 
 /// After this long something is wrong with the test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,6 +163,24 @@ impl Servers {
             assert!(began.elapsed() < PATIENCE, "JetStream does not answer");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+impl FeedStream {
+    /// What every message says, in the order of arrival, where it says it in JSON.
+    ///
+    /// # Errors
+    /// When NATS is away.
+    pub async fn bodies(&self) -> Result<Vec<serde_json::Value>, FeedError> {
+        let state = self.state().await?;
+        let stream = self.nats.context.get_stream_no_info(self.name()).await.map_err(|error| FeedError::unavailable(&error))?;
+        let mut bodies = Vec::new();
+        for sequence in state.first_sequence..=state.last_sequence {
+            if let Ok(message) = stream.get_raw_message(sequence).await {
+                bodies.push(serde_json::from_slice(&message.payload).unwrap_or_default());
+            }
+        }
+        Ok(bodies)
     }
 }
 

@@ -86,11 +86,13 @@ impl Held for HeldBuild {
         let drops: String = older.iter().map(|row| drop_table(&format!("{}__b{}", build.name, row.get::<_, i64>(0)))).collect();
         let swap = format!(
             "UPDATE build.registry SET state = 'retired', pinned = false, updated_at = now() WHERE name = '{0}' AND state = 'serving';
-             UPDATE build.registry SET state = 'serving', pinned = {2}, updated_at = now() WHERE name = '{0}' AND number = {1};\n{3}{drops}",
+             UPDATE build.registry SET state = 'serving', pinned = {2}, updated_at = now() WHERE name = '{0}' AND number = {1};
+             UPDATE build.sent SET build = {1}, handed_over_at = {4}, updated_at = now() WHERE name = '{0}';\n{3}{drops}",
             definition.name,
             build.number,
             pinned,
-            view(definition.name, &build.table_name())
+            view(definition.name, &build.table_name()),
+            build.position
         );
         client.batch_execute(&swap).await.map_err(|error| database(&error))?;
         self.end("COMMIT").await?;

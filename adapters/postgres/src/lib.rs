@@ -25,6 +25,7 @@ mod fill;
 mod held;
 pub mod leader;
 mod near;
+mod outbox;
 mod page;
 pub mod query;
 mod rebuild;

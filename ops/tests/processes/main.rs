@@ -201,7 +201,7 @@ fn assert_rebuilt_alike(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rebuilt = json_of(output);
     let jobs = rebuilt["rebuilt"].as_array().unwrap();
-    assert_eq!(jobs.len(), 22, "{rebuilt}");
+    assert_eq!(jobs.len(), 23, "{rebuilt}");
     for job in jobs {
         let diff = &job["diff"];
         assert_eq!(job["phase"], "swapped", "{job}");
