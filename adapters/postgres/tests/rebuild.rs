@@ -243,7 +243,7 @@ fn a_fold_that_cannot_apply_an_event_stops_its_own_rebuild_and_quotes_it() {
         let with_a_fault: Vec<_> = others.chain([keyed::<Fussy>()]).collect();
         let rebuilt = rebuilder(&log, &read_models, small()).rebuild(with_a_fault, "a test").await.unwrap();
         let (fine, failed): (Vec<_>, Vec<_>) = rebuilt.into_iter().partition(Result::is_ok);
-        assert_eq!((fine.len(), failed.len()), (21, 1), "one stops alone");
+        assert_eq!((fine.len(), failed.len()), (22, 1), "one stops alone");
         let Err(RebuildError::Halted { name, halt }) = &failed[0] else { panic!("{failed:?}") };
         assert_eq!((name.as_str(), halt.position), ("sessions", too_much));
         assert!(halt.error.contains("too much") && !halt.event.is_null(), "{halt:?}");
