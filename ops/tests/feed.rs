@@ -1,9 +1,12 @@
 //! The feed, by the binary alone: published by a process that only reads the ledger, looked at, broken, mended, made again, and consumed.
 
+mod database;
+
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use database::Database;
 use nats_feed::testing::{Servers, delete_message, until};
 use serde_json::{Value, json};
 
@@ -12,10 +15,11 @@ const SESSIONS: &str = "start_date;station_name;charging_time_hh_mm_ss;energy_kw
 2021-03-30T16:39:10+00:00;BOND PARK;01:00:00;3.5;801 High House Road;;Cary;North Carolina;27513;0.0;CT4020-HD-GW;35.781303;-78.825554;-
 ";
 
-/// A ledger with two sessions in it, and no database.
+/// A ledger with two sessions in it, and no database unless a test gives it one.
 struct Ledger {
     directory: tempfile::TempDir,
     nats: String,
+    database: Option<Database>,
 }
 
 /// A process, killed when it is no longer needed.
@@ -34,7 +38,7 @@ impl Drop for Serving {
 
 impl Ledger {
     fn new(nats: String) -> Ledger {
-        let ledger = Ledger { directory: tempfile::tempdir().unwrap(), nats };
+        let ledger = Ledger { directory: tempfile::tempdir().unwrap(), nats, database: None };
         let file = ledger.directory.path().join("sessions.csv");
         std::fs::write(&file, SESSIONS).unwrap();
         ledger.json(&["import", "sessions", file.to_str().unwrap(), "--format", "cary"]);
@@ -49,6 +53,9 @@ impl Ledger {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chargeledger"));
         command.args(arguments).current_dir(self.directory.path()).env_clear();
         command.env("CHARGELEDGER_DATA_DIR", self.data()).env("CHARGELEDGER_NATS_URL", &self.nats);
+        if let Some(database) = &self.database {
+            command.env("CHARGELEDGER_DATABASE_URL", database.url());
+        }
         command
     }
 
@@ -178,4 +185,23 @@ async fn without_nats_the_ledger_goes_on_and_the_role_says_what_is_the_matter() 
         "{}",
         said(&unnamed)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_publishers_one_leads_and_the_other_takes_over_when_it_is_killed() {
+    let (Some(servers), Some(database)) = (Servers::start(1), Database::new()) else { return };
+    let ledger = Ledger { database: Some(database), ..Ledger::new(servers.urls()) };
+    let is = async |publisher: &Serving, state: &str| {
+        let said = format!("\"state\":\"{state}\"");
+        publisher.get("/readyz").await.is_some_and(|(status, text)| status == 200 && text.contains(&said))
+    };
+    let mut first = ledger.serve(&["--roles", "publisher"]);
+    until("the first one publishes", async || is(&first, "live").await).await;
+    let second = ledger.serve(&["--roles", "publisher"]);
+    until("the second one stands by", async || is(&second, "standby").await).await;
+    first.child.kill().unwrap();
+    until("the second one publishes", async || is(&second, "live").await).await;
+    ledger.json(&["operator", "register", "--code", "OTHER0001", "--name", "other"]);
+    ledger.published().await;
+    assert_eq!(ledger.json(&["feed", "verify"])["is_fine"], true);
 }
