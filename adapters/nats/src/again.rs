@@ -65,8 +65,12 @@ async fn begin(stream: &FeedStream, log: &dyn EventStore, run: Uuid) -> Result<O
     let Some(first) = log.read_all(Position(0), &Filter::All, 1).await?.events.into_iter().next() else { return Ok(None) };
     for _ in 0..TRIES_MAX {
         stream.purge().await?;
-        let sequence = stream.state().await?.last_sequence;
-        match publish_one(stream, &first, run, Purpose::Rebuild, first.position, sequence).await? {
+        let state = stream.state().await?;
+        if state.messages > 0 {
+            // What a publisher had under way came in behind the emptying.
+            continue;
+        }
+        match publish_one(stream, &first, run, Purpose::Rebuild, first.position, state.last_sequence).await? {
             Placed::At(sequence) | Placed::Again(sequence) => return Ok(Some(Place { sequence, position: first.position })),
             Placed::Displaced | Placed::There => {}
         }
