@@ -294,10 +294,10 @@ impl NewEvent {
         NewEvent { event_type, version, metadata, payload }
     }
 
-    /// What it counts against [`APPEND_BYTES_MAX`]: the payload, and what its metadata takes about.
+    /// What it counts against [`APPEND_BYTES_MAX`]: the payload, and what its metadata take at most in the engine that writes them longest.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.payload.len() + self.metadata.actor.id.len() + 256
+        self.payload.len() + 2 * self.event_type.as_str().len() + self.metadata.actor.id.len() + 768
     }
 
     /// Whether a stored event is this one, repeated: all alike but what the log gave (`recorded_at` and the hashes).
@@ -512,7 +512,8 @@ pub enum AppendError {
 /// Why an engine could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Not now: the disk is full, the engine is closing, the connection is down. Nothing was written.
+    /// Not now: the disk is full, the engine is closing, the connection is down. Nothing was written, unless it was an answer that was lost: the same append
+    /// with the same ids tells, and harms nothing.
     #[error("the event store is unavailable: {reason}")]
     Unavailable {
         /// What is the matter, and what to do.
