@@ -5,6 +5,7 @@
 //! | [`decider`] | the one trait: state, decide, evolve |
 //! | [`snapshot`] | a state as bytes, for streams that grow for years |
 //! | [`log`] | what a stored event is, the hash chain, the event store's port |
+//! | [`recorded`] | what another engine has recorded, on its way into this one |
 //! | [`event`] | the closed set of events and their stored form; [`upcast`] reads old forms |
 //! | [`units`], [`ids`], [`time`], [`text`], [`sealed`] | exact quantities, identities, instants, bounded texts, personal data |
 //! | [`session`] | one charging session, from request to settlement |
@@ -34,6 +35,7 @@ pub mod pile;
 pub mod pricing;
 pub mod process;
 pub mod projection;
+pub mod recorded;
 pub mod request;
 pub mod sealed;
 pub mod session;

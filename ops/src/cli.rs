@@ -8,6 +8,8 @@ use domain::key::Role;
 use domain::operator::BookingMode;
 use domain::time::ZoneName;
 
+use crate::config::EventStoreUrl;
+
 /// The ledger of a charging network: every session, payment, refund and device fact as an immutable event.
 #[derive(Debug, Parser)]
 #[command(name = "chargeledger", version, about, propagate_version = true)]
@@ -325,6 +327,15 @@ pub(crate) enum Store {
         /// The backup.
         from: PathBuf,
     },
+    /// Copy a ledger to another event store, with every hash and time as it is. Run it again, and it goes on where it stopped.
+    Migrate {
+        /// Where the ledger is: embedded:DIRECTORY or esdb://…
+        #[arg(long, value_name = "URL")]
+        from: EventStoreUrl,
+        /// Where it is to be: empty, or a beginning of the same ledger.
+        #[arg(long, value_name = "URL")]
+        to: EventStoreUrl,
+    },
     /// Every event as one line of JSON.
     Export {
         /// The file; standard output without it.
@@ -445,6 +456,9 @@ pub(crate) enum Bench {
         /// How long one round of one measurement is.
         #[arg(long, default_value_t = 3)]
         seconds: u64,
+        /// Another event store than the configured one. On a server the events stay, in a ledger of their own.
+        #[arg(long, value_name = "URL")]
+        event_store: Option<EventStoreUrl>,
     },
     /// Read, decode and fold everything in the store.
     Replay,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use commands::port::{Clock, IdSource, SubjectKeys};
 use commands::process::runner::{Managers, Progress};
 use commands::{Caller, Commands, Ledger, RequestIds};
@@ -11,6 +11,7 @@ use domain::ids::OperatorId;
 use domain::log::{Actor, ActorKind, EventStore};
 use domain::time::Timestamp;
 use embedded::{EmbeddedStore, KeyStore, SnapshotFile};
+use esdb::{EsdbStore, EsdbUrl, Patience};
 use observe::{Observed, Traces};
 use projections::observer::Observer;
 use projections::port::ReadStore;
@@ -62,20 +63,41 @@ impl IdSource for SystemIds {
     }
 }
 
-/// Where the event store's directory is.
+/// Where that lies which belongs to the ledger and is no part of the log: the keys of personal data, the sandbox's books. The embedded log lies there, too.
 pub(crate) fn store_path(config: &Config) -> &Path {
-    let EventStoreUrl::Embedded(path) = &config.event_store;
-    path
+    match &config.event_store {
+        EventStoreUrl::Embedded(path) => path,
+        EventStoreUrl::Server(_) => &config.data_dir,
+    }
+}
+
+/// The embedded log's directory, for what only that engine does.
+pub(crate) fn embedded_path<'a>(config: &'a Config, what: &str) -> anyhow::Result<&'a Path> {
+    match &config.event_store {
+        EventStoreUrl::Embedded(path) => Ok(path),
+        EventStoreUrl::Server(url) => bail!("{what} is for the embedded event store, and this ledger lies on {url}"),
+    }
 }
 
 /// The store, for reading beside whoever writes it.
-pub(crate) fn open_reading(config: &Config) -> anyhow::Result<Arc<EmbeddedStore>> {
-    Ok(Arc::new(EmbeddedStore::open_read_only(store_path(config))?))
+pub(crate) async fn open_reading(config: &Config) -> anyhow::Result<Arc<dyn EventStore>> {
+    match &config.event_store {
+        EventStoreUrl::Embedded(path) => Ok(Arc::new(EmbeddedStore::open_read_only(path)?)),
+        EventStoreUrl::Server(url) => open_server(url).await,
+    }
+}
+
+async fn open_server(url: &EsdbUrl) -> anyhow::Result<Arc<dyn EventStore>> {
+    Ok(Arc::new(EsdbStore::open(url, Patience::default()).await?))
 }
 
 /// The store as a process that serves sees it: counted, and traced when there are traces.
-pub(crate) fn observed(store: Arc<EmbeddedStore>, traces: Option<Arc<Traces>>) -> Arc<dyn EventStore> {
-    Arc::new(Observed::new(store, "embedded", traces))
+pub(crate) fn observed(config: &Config, store: Arc<dyn EventStore>, traces: Option<Arc<Traces>>) -> Arc<dyn EventStore> {
+    let engine = match &config.event_store {
+        EventStoreUrl::Embedded(_) => "embedded",
+        EventStoreUrl::Server(_) => "esdb",
+    };
+    Arc::new(Observed::new(store, engine, traces))
 }
 
 /// The keys of personal data: in a database that all processes share, or in a file beside the log.
@@ -88,7 +110,7 @@ pub(crate) fn subject_keys(config: &Config) -> anyhow::Result<Arc<dyn SubjectKey
 
 /// Everything that writes, of this one process.
 pub(crate) struct Writing {
-    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) store: Arc<dyn EventStore>,
     /// The same, observed: what everybody in the process reads and appends through.
     pub(crate) log: Arc<dyn EventStore>,
     pub(crate) commands: Arc<Commands>,
@@ -107,15 +129,22 @@ pub(crate) enum World {
 }
 
 impl Writing {
-    /// Opens the store as its one writing process, and what belongs to it.
-    pub(crate) fn open(config: &Config, world: World, traces: Option<Arc<Traces>>) -> anyhow::Result<Writing> {
-        Writing::open_under(config, world, traces, Arc::new(SystemClock))
+    /// Opens the store for writing, and what belongs to it. The embedded one has one writing process at a time.
+    pub(crate) async fn open(config: &Config, world: World, traces: Option<Arc<Traces>>) -> anyhow::Result<Writing> {
+        Writing::open_under(config, world, traces, Arc::new(SystemClock)).await
     }
 
     /// The same under another clock than this machine's.
-    pub(crate) fn open_under(config: &Config, world: World, traces: Option<Arc<Traces>>, clock: Arc<dyn Clock>) -> anyhow::Result<Writing> {
-        let path = store_path(config);
-        let store = Arc::new(EmbeddedStore::open(path)?);
+    pub(crate) async fn open_under(
+        config: &Config,
+        world: World,
+        traces: Option<Arc<Traces>>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Writing> {
+        let store: Arc<dyn EventStore> = match &config.event_store {
+            EventStoreUrl::Embedded(path) => Arc::new(EmbeddedStore::open(path)?),
+            EventStoreUrl::Server(url) => open_server(url).await?,
+        };
         let subjects = subject_keys(config)?;
         let is_prompt = config.sandbox == SandboxMode::Prompt;
         let (behaviour, pays_at_once) = match world {
@@ -126,14 +155,12 @@ impl Writing {
         let (sandbox, reports) = SandboxChannel::open(&sandbox_path(config), behaviour, pays_at_once).context("the sandbox channel")?;
         let mood = if world == World::Imported { DeviceMood::Silent } else { DeviceMood::Willing };
         let (devices, started) = SimulatedGateway::new(mood);
-        let log = observed(store.clone(), traces);
-        let ledger = Ledger::new(log.clone(), clock, Arc::new(SystemIds), HOT_STREAMS_MAX).as_only_writer();
-        let ledger = match SnapshotFile::open(path) {
-            Ok(snapshots) => ledger.with_snapshots(Arc::new(snapshots), SNAPSHOT_EVERY),
-            Err(error) => {
-                warn!(%error, "there are no snapshots: long streams are read from their beginning");
-                ledger
-            }
+        let log = observed(config, store.clone(), traces);
+        let ledger = Ledger::new(log.clone(), clock, Arc::new(SystemIds), HOT_STREAMS_MAX);
+        let ledger = match &config.event_store {
+            EventStoreUrl::Embedded(path) => with_snapshots(ledger.as_only_writer(), path),
+            // Others write there, too; and snapshots beside a server may be another ledger's.
+            EventStoreUrl::Server(_) => ledger,
         };
         let commands =
             Arc::new(Commands { ledger: Arc::new(ledger), channels: vec![sandbox.clone()], devices: Arc::new(devices), subjects });
@@ -162,13 +189,22 @@ impl Writing {
             let _ = carrier.await;
         }
         // What was in hand still holds the store for a moment.
-        let mut store = Some(store);
         for _ in 0..CLOSE_TRIES {
-            match store.take().map(Arc::try_unwrap) {
-                Some(Err(shared)) => store = Some(shared),
-                Some(Ok(_)) | None => return,
+            if Arc::strong_count(&store) == 1 {
+                return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Long streams are loaded from snapshots, which lie beside the embedded log.
+fn with_snapshots(ledger: Ledger, path: &Path) -> Ledger {
+    match SnapshotFile::open(path) {
+        Ok(snapshots) => ledger.with_snapshots(Arc::new(snapshots), SNAPSHOT_EVERY),
+        Err(error) => {
+            warn!(%error, "there are no snapshots: long streams are read from their beginning");
+            ledger
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use esdb::{EsdbUrl, UrlError};
 use serde::Deserialize;
 
 use crate::cli::Global;
@@ -70,6 +71,8 @@ pub(crate) struct Config {
 pub(crate) enum EventStoreUrl {
     /// A directory of this machine.
     Embedded(PathBuf),
+    /// EventStoreDB or KurrentDB: a server or a cluster.
+    Server(Box<EsdbUrl>),
 }
 
 /// How log lines look.
@@ -342,13 +345,27 @@ fn parse<T: FromStr<Err = String>>((text, from): (String, String)) -> Result<T, 
     text.parse().map_err(|reason| ConfigError::Value { from, reason })
 }
 
+impl fmt::Display for EventStoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventStoreUrl::Embedded(path) => write!(f, "embedded:{}", path.display()),
+            EventStoreUrl::Server(url) => url.fmt(f),
+        }
+    }
+}
+
 impl FromStr for EventStoreUrl {
     type Err = String;
     fn from_str(text: &str) -> Result<EventStoreUrl, String> {
         match text.split_once(':') {
             Some(("embedded", path)) if !path.is_empty() => Ok(EventStoreUrl::Embedded(path.into())),
-            Some(("esdb", _)) => Err("this release has the embedded engine only: embedded:DIRECTORY".to_owned()),
-            _ => Err(format!("\"{}\" is not an event store like embedded:DIRECTORY", text.split('@').next_back().unwrap_or_default())),
+            Some(_) if text.contains("://") => {
+                text.parse().map(|url| EventStoreUrl::Server(Box::new(url))).map_err(|error: UrlError| error.to_string())
+            }
+            _ => Err(format!(
+                "\"{}\" is not an event store like embedded:DIRECTORY or esdb://user:password@host:2113",
+                text.split('@').next_back().unwrap_or_default()
+            )),
         }
     }
 }
@@ -508,8 +525,13 @@ mod tests {
         assert_eq!(error, "CHARGELEDGER_LISTEN: \"8600\" is not an address and a port like 127.0.0.1:8600");
         let error = config("log = \"info\"\nlisten_on = 1", &[]).unwrap_err().to_string();
         assert!(error.starts_with("chargeledger.toml is not a configuration: line 2: unknown field `listen_on`"), "{error}");
-        let error = config("event_store = \"esdb://db\"", &[]).unwrap_err().to_string();
-        assert_eq!(error, "event_store in chargeledger.toml: this release has the embedded engine only: embedded:DIRECTORY");
+        let error = config("event_store = \"kurrentdb://db\"", &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("event_store in chargeledger.toml: the scheme kurrentdb:// is not spoken here: write esdb://"),
+            "{error}"
+        );
+        let error = config("event_store = \"somewhere\"", &[]).unwrap_err().to_string();
+        assert!(error.contains("embedded:DIRECTORY or esdb://"), "{error}");
     }
 
     #[test]

@@ -9,10 +9,12 @@ mod config;
 mod feeding;
 mod import;
 mod logging;
+mod managing;
 mod multiplied;
 mod observing;
 mod output;
 mod progress;
+mod raw_log;
 mod server;
 mod summary;
 

@@ -24,12 +24,12 @@ pub(crate) enum Way {
 
 impl Way {
     /// The store itself; the server when one is named, or when one is writing and there is a key for it.
-    pub(crate) fn find(config: &Config, through: &Through) -> anyhow::Result<Way> {
+    pub(crate) async fn find(config: &Config, through: &Through) -> anyhow::Result<Way> {
         if let Some(url) = &through.server {
             let key = config.api_key.as_ref().ok_or_else(|| anyhow!("--server needs an admin key in CHARGELEDGER_API_KEY"))?;
             return Ok(Way::Through(Server::new(url, key)?));
         }
-        let error = match Writing::open(config, World::Configured, None) {
+        let error = match Writing::open(config, World::Configured, None).await {
             Ok(writing) => return Ok(Way::Direct(writing)),
             Err(error) => error,
         };

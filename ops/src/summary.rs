@@ -1,7 +1,6 @@
 //! What the ledger holds, in one page: read from the raw log, so that it says what is there and not what a view thinks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 
 use domain::event::Event;
 use domain::ids::SessionId;
@@ -10,13 +9,13 @@ use domain::payment::PaymentEvent;
 use domain::pricing::{Bill, FeeKind};
 use domain::session::SessionEvent;
 use domain::units::{Energy, Money};
-use embedded::replay;
 use projections::runner::Status;
 use serde_json::{Value, json};
 
 use crate::command::audit::Verdict;
 use crate::import::Report;
 use crate::output::{grouped, table};
+use crate::raw_log::RawLog;
 
 /// What the sessions and payments of the log come to.
 #[derive(Debug, Default)]
@@ -33,7 +32,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Reads them out of a store.
-    pub(crate) fn of(directory: &Path, threads: usize) -> anyhow::Result<Figures> {
+    pub(crate) fn of(log: &RawLog) -> anyhow::Result<Figures> {
         let types = [
             "session.requested",
             "session.discovered",
@@ -43,7 +42,7 @@ impl Figures {
             "payment.refund_succeeded",
         ];
         let mut figures = Figures::default();
-        let pages = replay(directory, Position(0), &Filter::types(types), threads, |page| {
+        let pages = log.replay(&Filter::types(types), |page| {
             page.events.into_iter().map(|stored| stored.decode().map(|recorded| recorded.event)).collect::<Result<Vec<_>, _>>()
         })?;
         for events in pages {

@@ -11,6 +11,7 @@ use domain::log::{
     AppendError, Appended, EventStore, EventType, Expected, Filter, Head, NewEvent, Page, Position, Revision, StoreError, StoredEvent,
     StreamId, check_append,
 };
+use domain::recorded::{RecordedLog, check_recorded, judge_recorded};
 use tokio::sync::watch;
 
 use crate::database::{LOG, LOG_KIND, open_writing};
@@ -126,6 +127,21 @@ fn create_directory(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
+}
+
+#[async_trait]
+impl RecordedLog for EmbeddedStore {
+    async fn append_as_recorded(&self, events: Vec<StoredEvent>) -> Result<(), AppendError> {
+        let Some(writing) = &self.writing else { return Err(StoreError::ReadOnly.into()) };
+        let (stream, expected) = check_recorded(&events)?;
+        let appended = writing.writer.append_as_recorded(&stream, expected, events.clone()).await?;
+        if appended.repeated {
+            // A repeat of an append may have another time; here it has to be the same.
+            let there = self.read_stream(&stream, expected.next(), events.len()).await?;
+            return judge_recorded(expected, Some(appended.revision), &events, &there);
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -14,6 +14,8 @@ use crate::row::{COLUMNS, Fields};
 
 /// Events in one read. A read that stays open for minutes would keep the file from being tidied.
 const PAGE: u64 = 4_096;
+/// How far apart the clocks of writers may be.
+const CLOCKS_APART_S_MAX: i64 = 3_600;
 /// How many of the last events are checked when a store is opened for writing.
 const TAIL: u64 = 256;
 
@@ -123,11 +125,12 @@ impl Chain {
             return bad(format!("{} has revision {} where {} comes next", event.stream, event.revision, link.next));
         }
         check_hashes(event, link.hash)?;
-        if self.recorded_at.is_some_and(|last| event.metadata.recorded_at < last) {
-            return bad("it was recorded before the event in front of it".to_owned());
+        // A little before is what clocks of several writers come to, where the log came from a server that they shared.
+        if self.recorded_at.is_some_and(|last| event.metadata.recorded_at.plus_seconds(CLOCKS_APART_S_MAX) < last) {
+            return bad("it was recorded long before the event in front of it".to_owned());
         }
         *link = Link { next: link.next + 1, hash: event.hash };
-        self.recorded_at = Some(event.metadata.recorded_at);
+        self.recorded_at = self.recorded_at.max(Some(event.metadata.recorded_at));
         self.events += 1;
         Ok(())
     }

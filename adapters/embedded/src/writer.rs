@@ -33,6 +33,8 @@ pub(crate) struct Append {
     pub(crate) stream: StreamId,
     pub(crate) expected: Expected,
     pub(crate) events: Vec<NewEvent>,
+    /// What they were hashed to elsewhere, for events that keep their times.
+    pub(crate) recorded: Option<Vec<Hash>>,
     pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
@@ -86,7 +88,29 @@ impl Writer {
         let gone = || StoreError::Unavailable { reason: "the writer has stopped".to_owned() };
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue.send(Append { stream: stream.clone(), expected, events, answer }).await.map_err(|_| gone())?;
+        queue.send(Append { stream: stream.clone(), expected, events, recorded: None, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+impl Writer {
+    /// Appends what another log has recorded: its times and hashes stay.
+    pub(crate) async fn append_as_recorded(
+        &self,
+        stream: &StreamId,
+        expected: Expected,
+        events: Vec<StoredEvent>,
+    ) -> Result<Appended, AppendError> {
+        let gone = || StoreError::Unavailable { reason: "the writer has stopped".to_owned() };
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        let recorded = Some(events.iter().map(|event| event.hash).collect());
+        let new = |event: StoredEvent| {
+            let StoredEvent { event_type, version, metadata, payload, .. } = event;
+            NewEvent { event_type, version, metadata, payload }
+        };
+        let events = events.into_iter().map(new).collect();
+        queue.send(Append { stream: stream.clone(), expected, events, recorded, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
@@ -142,8 +166,8 @@ fn transaction(connection: &Connection, log: &mut Log, batch: &mut Vec<Append>, 
     let run = |sql: &str| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(store_error);
     run("BEGIN IMMEDIATE")?;
     let mut statements = Statements::prepare(connection)?;
-    for Append { stream, expected, events, answer } in batch.drain(..) {
-        match log.append(&mut statements, stream, expected, events) {
+    for Append { stream, expected, events, recorded, answer } in batch.drain(..) {
+        match log.append(&mut statements, stream, expected, events, recorded.as_deref()) {
             Ok(result) => answers.push((answer, result)),
             Err(error) => {
                 // The others of this batch hear the same: all or none of it is committed.
@@ -209,6 +233,7 @@ impl Log {
         stream: StreamId,
         expected: Expected,
         events: Vec<NewEvent>,
+        recorded: Option<&[Hash]>,
     ) -> Result<Result<Appended, AppendError>, StoreError> {
         let Log { end, tails, rows, .. } = self;
         let connection = statements.connection;
@@ -217,6 +242,13 @@ impl Log {
         if expected.next() != actual.map_or(Revision(0), Revision::next) {
             let there = rows.stream(connection, &stream, expected.next(), events.len())?;
             return Ok(judge_repeat(&stream, expected, actual, &events, &there));
+        }
+        let (hash, next) = known.as_ref().map_or((Hash::START, 0), |tail| (tail.hash, tail.next));
+        if let Some(hashes) = recorded
+            && !continues(hash, Revision(next), &stream, &events, hashes)
+        {
+            let reason = format!("{stream} has another chain than what was recorded elsewhere");
+            return Ok(Err(StoreError::Damaged { position: Position(end.position + 1), reason }.into()));
         }
         let tail = match known {
             Some(tail) => {
@@ -227,7 +259,7 @@ impl Log {
             }
             None => tails.put(stream.clone(), end.begin(statements, &stream)?),
         };
-        end.write(statements, &stream, tail, events).map(Ok)
+        end.write(statements, &stream, tail, events, recorded.is_some()).map(Ok)
     }
 }
 
@@ -270,11 +302,14 @@ impl End {
         stream: &StreamId,
         tail: &mut Tail,
         events: Vec<NewEvent>,
+        is_recorded: bool,
     ) -> Result<Appended, StoreError> {
         let first_position = Position(self.position + 1);
         for mut new in events {
-            let recorded_at = self.recorded_at.map_or(new.metadata.recorded_at, |last| last.max(new.metadata.recorded_at));
-            self.recorded_at = Some(recorded_at);
+            let latest = self.recorded_at.map_or(new.metadata.recorded_at, |last| last.max(new.metadata.recorded_at));
+            self.recorded_at = Some(latest);
+            // What was recorded elsewhere keeps its time: the clocks of several writers need not have agreed.
+            let recorded_at = if is_recorded { new.metadata.recorded_at } else { latest };
             new.metadata.recorded_at = recorded_at;
             self.position += 1;
             let event_type = self.type_no(statements.connection, &new.event_type)?;
@@ -315,6 +350,16 @@ impl End {
         self.types.insert(event_type.clone(), no);
         Ok(no)
     }
+}
+
+/// Whether events become exactly what they were elsewhere when they are appended to this stream.
+fn continues(mut hash: Hash, mut revision: Revision, stream: &StreamId, events: &[NewEvent], hashes: &[Hash]) -> bool {
+    events.len() == hashes.len()
+        && events.iter().zip(hashes).all(|(new, expected)| {
+            hash = StoredEvent::link(new.clone(), Position(0), stream.clone(), revision, hash).hash;
+            revision = revision.next();
+            hash == *expected
+        })
 }
 
 /// The end of a stream, from the file.

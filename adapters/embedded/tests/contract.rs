@@ -12,6 +12,7 @@ fn fresh() -> (EmbeddedStore, TempDir) {
 }
 
 contract!(fresh());
+domain::testing::recorded::contract!(fresh());
 
 #[tokio::test]
 async fn the_whole_log_is_in_the_order_of_time() {

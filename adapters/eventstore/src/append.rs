@@ -8,6 +8,7 @@ use domain::log::{
     APPEND_BYTES_MAX, AppendError, Appended, Expected, NewEvent, Position, Revision, StoreError, StoredEvent, StreamId, check_append,
     judge_repeat,
 };
+use domain::recorded::{check_recorded, judge_recorded};
 use eventstore::{AppendToStreamOptions, CurrentRevision, Error, ExpectedRevision};
 use uuid::Uuid;
 
@@ -15,6 +16,9 @@ use crate::link::Trouble;
 use crate::store::EsdbStore;
 use crate::tails::{RECENT, Tail};
 use crate::wire::{self, Held};
+
+/// How often what has been acknowledged is asked for.
+const READ_BACKS: usize = 5;
 
 /// What the server said to an append.
 enum Said {
@@ -40,7 +44,7 @@ impl EsdbStore {
         let linked = link(stream, expected, &tail, &events);
         let append_id = Uuid::now_v7();
         let said = self.send(stream, expected, &linked, append_id).await?;
-        let there = self.there(stream, expected, events.len()).await?;
+        let there = self.read_back(stream, expected, events.len(), &said).await?;
         // A try of this very call may have landed although its answer was lost: then the server may say that the stream ends elsewhere.
         let is_ours = there.len() == events.len() && there.iter().all(|held| held.append_id == append_id);
         if !is_ours {
@@ -55,6 +59,31 @@ impl EsdbStore {
         landed(&there)
     }
 
+    /// Appends what was recorded elsewhere, as it was.
+    pub(crate) async fn append_recorded(&self, events: Vec<StoredEvent>) -> Result<(), AppendError> {
+        let (stream, expected) = check_recorded(&events)?;
+        let (first, count) = (events[0].clone(), events.len());
+        let tail = match self.tail(&stream, expected).await? {
+            Ok(tail) => tail,
+            Err(actual) => {
+                let there = self.there(&stream, expected, count).await?;
+                return judge_recorded(expected, actual, &events, &stored(&there));
+            }
+        };
+        if tail.hash != first.prev_hash {
+            let reason = format!("{stream} has another chain than what was recorded elsewhere");
+            return Err(StoreError::Damaged { position: first.position, reason }.into());
+        }
+        let said = self.send(&stream, expected, &events, Uuid::now_v7()).await?;
+        let there = stored(&self.read_back(&stream, expected, count, &said).await?);
+        let actual = match said {
+            Said::EndsAt(actual) => actual,
+            Said::Done => there.last().map(|last| last.revision),
+        };
+        judge_recorded(expected, actual, &events, &there)?;
+        Ok(self.remember(&stream, tail, &there)?)
+    }
+
     /// The stream's end, if it is where the writer believes; else where it is.
     async fn tail(&self, stream: &StreamId, expected: Expected) -> Result<Result<Tail, Option<Revision>>, StoreError> {
         let Expected::Exact(revision) = expected else { return Ok(Ok(Tail::none())) };
@@ -65,6 +94,18 @@ impl EsdbStore {
         last.reverse();
         let tail = Tail::of(last.iter().map(|held| &held.stored));
         Ok(if tail.revision == Some(revision) { Ok(tail) } else { Err(tail.revision) })
+    }
+
+    /// What is there after an append. What the server says it has done it has to show: a read may have been cut short.
+    async fn read_back(&self, stream: &StreamId, expected: Expected, count: usize, said: &Said) -> Result<Vec<Held>, StoreError> {
+        for _ in 0..READ_BACKS {
+            let there = self.there(stream, expected, count).await?;
+            if there.len() == count || matches!(said, Said::EndsAt(_)) {
+                return Ok(there);
+            }
+        }
+        let reason = format!("{} has acknowledged an append to {stream} and does not show it; ask again with the same ids", self.shown());
+        Err(StoreError::Unavailable { reason })
     }
 
     /// What the stream has where the append would have been.

@@ -6,7 +6,7 @@
 //! - *Known*: for the numbers that readers stand at, the place to read on from; behind a stretch of the server's own events, that is its end.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::log::{Head, Position, StoreError};
 use lru::LruCache;
@@ -47,25 +47,34 @@ impl Default for Marks {
 
 impl Marks {
     /// Counts what is new; the end of the log.
-    pub(crate) async fn head(&self, link: &Link) -> Result<Head, StoreError> {
-        let mut counted = self.counted.lock().await;
-        counted.go_on(link, None).await?;
-        self.learn(counted.head.position, counted.at);
-        Ok(counted.head)
+    pub(crate) async fn head(self: &Arc<Marks>, link: &Arc<Link>) -> Result<Head, StoreError> {
+        self.count(link, None).await
+    }
+
+    /// Counts on in a task of its own: whoever asks may stop listening half-way, and would else keep all others from counting.
+    async fn count(self: &Arc<Marks>, link: &Arc<Link>, until: Option<Position>) -> Result<Head, StoreError> {
+        let (marks, link) = (self.clone(), link.clone());
+        let counting = tokio::spawn(async move {
+            let mut counted = marks.counted.lock().await;
+            if until.is_none_or(|until| counted.head.position < until) {
+                counted.go_on(&link, until).await?;
+            }
+            marks.learn(counted.head.position, counted.at);
+            Ok(counted.head)
+        });
+        counting.await.unwrap_or_else(|error| Err(StoreError::Unavailable { reason: error.to_string() }))
     }
 
     /// From where to read what comes after a number, whether or not an event has it. What is read there may begin before it.
-    pub(crate) async fn cursor(&self, link: &Link, after: Position) -> Result<Cursor, StoreError> {
+    pub(crate) async fn cursor(self: &Arc<Marks>, link: &Arc<Link>, after: Position) -> Result<Cursor, StoreError> {
         if after == Position(0) {
             return Ok(Cursor::Start);
         }
         if let Some(cursor) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&after) {
             return Ok(*cursor);
         }
-        let mut counted = self.counted.lock().await;
-        if counted.head.position < after {
-            counted.go_on(link, Some(after)).await?;
-        }
+        self.count(link, Some(after)).await?;
+        let counted = self.counted.lock().await;
         let before = counted.marks.partition_point(|mark| *mark <= after);
         Ok(before.checked_sub(1).map_or(Cursor::Start, |last| Cursor::of_event(counted.marks[last].0)))
     }

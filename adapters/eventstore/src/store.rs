@@ -1,9 +1,12 @@
 //! The engine, as the port wants it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::log::{
     AppendError, Appended, EventStore, Expected, Filter, Head, NewEvent, Page, Position, Revision, StoreError, StoredEvent, StreamId,
 };
+use domain::recorded::RecordedLog;
 
 use crate::append;
 use crate::cursor::Cursor;
@@ -21,9 +24,9 @@ const HEAD_TRIES: usize = 5;
 
 /// A ledger on EventStoreDB or KurrentDB.
 pub struct EsdbStore {
-    pub(crate) link: Link,
+    pub(crate) link: Arc<Link>,
     pub(crate) tails: Tails,
-    marks: Marks,
+    marks: Arc<Marks>,
     waiting: Waiting,
 }
 
@@ -33,9 +36,9 @@ impl EsdbStore {
     /// # Errors
     /// When the address cannot be read, or its server does not answer, refuses the account, or speaks no TLS.
     pub async fn open(url: &EsdbUrl, patience: Patience) -> Result<EsdbStore, OpenError> {
-        let link = Link::open(url, patience).await?;
+        let link = Arc::new(Link::open(url, patience).await?);
         link.read_all_back(None, 1).await?;
-        Ok(EsdbStore { link, tails: Tails::default(), marks: Marks::default(), waiting: Waiting::default() })
+        Ok(EsdbStore { link, tails: Tails::default(), marks: Arc::default(), waiting: Waiting::default() })
     }
 
     /// The address, without its password.
@@ -48,6 +51,13 @@ impl EsdbStore {
     pub(crate) fn saw(&self, position: Position) {
         self.marks.learn(position, Cursor::of_event(position.0));
         self.waiting.saw(position);
+    }
+}
+
+#[async_trait]
+impl RecordedLog for EsdbStore {
+    async fn append_as_recorded(&self, events: Vec<StoredEvent>) -> Result<(), AppendError> {
+        self.append_recorded(events).await
     }
 }
 
@@ -75,12 +85,15 @@ impl EventStore for EsdbStore {
         let mut at = self.marks.cursor(&self.link, after).await?;
         let mut page = Page { events: Vec::new(), scanned_to: after };
         let mut scanned = 0;
+        // Where nothing of ours is found, more is asked for at a time.
+        let mut stride = 1;
         loop {
             // One more than is wanted: the event at the place itself comes along.
             let count = match filter {
-                Filter::All => limit - page.events.len() + 1,
+                Filter::All => stride.max(limit - page.events.len() + 1),
                 Filter::Types(_) => PAGE_MAX,
             };
+            stride = PAGE_MAX.min(stride * 8);
             let stretch = self.link.read_all(at, count).await?;
             scanned += stretch.events.len();
             for (place, held) in stretch.events {

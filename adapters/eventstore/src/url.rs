@@ -73,6 +73,16 @@ impl EsdbUrl {
         self.ledger.as_deref()
     }
 
+    /// Another ledger on the same server.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn with_ledger(&self, name: &str) -> Result<EsdbUrl, UrlError> {
+        let shown = self.shown.split('?').next().unwrap_or_default();
+        let ledger = Some(ledger_name(name)?);
+        Ok(EsdbUrl { shown: format!("{shown}?ledger={name}"), ledger, ..self.clone() })
+    }
+
     /// Whether an account goes with every call.
     pub(crate) const fn has_account(&self) -> bool {
         self.account.is_some()
@@ -124,12 +134,7 @@ impl FromStr for EsdbUrl {
             query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).partition(|pair| pair.starts_with("ledger="));
         let joint = if theirs.is_empty() { "" } else { "?" };
         let text = format!("{scheme}://{hosts}{joint}{}", theirs.join("&"));
-        let ledger = ours.last().and_then(|pair| pair.split_once('=')).map(|(_, name)| name.to_owned());
-        if let Some(name) = &ledger
-            && (name.is_empty() || name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
-        {
-            return Err(UrlError::LedgerName { name: name.clone() });
-        }
+        let ledger = ours.last().and_then(|pair| pair.split_once('=')).map(|(_, name)| ledger_name(name)).transpose()?;
         if parameters(&text).any(|(name, value)| name.eq_ignore_ascii_case("nodepreference") && !value.eq_ignore_ascii_case("leader")) {
             return Err(UrlError::NotTheLeader);
         }
@@ -140,6 +145,11 @@ impl FromStr for EsdbUrl {
         url.settings()?;
         Ok(url)
     }
+}
+
+fn ledger_name(name: &str) -> Result<String, UrlError> {
+    let fits = !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if fits { Ok(name.to_owned()) } else { Err(UrlError::LedgerName { name: name.to_owned() }) }
 }
 
 /// `%40` is an @.

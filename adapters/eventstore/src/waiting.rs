@@ -3,6 +3,7 @@
 //! It asks for what lies after its own place, with a deadline like every call. So there is no subscription that could spin after a polite end, fall silent, or
 //! resume from a place that is not ours, and a stretch of the server's own events is left behind once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::log::{Position, StoreError};
@@ -52,7 +53,7 @@ impl Waiting {
     }
 
     /// Returns once there is an event after a position.
-    pub(crate) async fn wait_past(&self, link: &Link, marks: &Marks, position: Position) -> Result<(), StoreError> {
+    pub(crate) async fn wait_past(&self, link: &Arc<Link>, marks: &Arc<Marks>, position: Position) -> Result<(), StoreError> {
         let mut seen = self.seen.subscribe();
         let begun = Instant::now();
         loop {
@@ -80,7 +81,7 @@ impl Waiting {
     }
 
     /// Whether there is an event of the ledger after a position.
-    async fn look(&self, link: &Link, marks: &Marks, position: Position) -> Result<bool, StoreError> {
+    async fn look(&self, link: &Arc<Link>, marks: &Arc<Marks>, position: Position) -> Result<bool, StoreError> {
         let mut at = marks.cursor(link, position).await?;
         loop {
             let stretch = link.read_all(at, LOOK).await?;

@@ -7,3 +7,4 @@ use domain::testing::event_store::contract;
 use server::fresh;
 
 contract!(fresh().await);
+domain::testing::recorded::contract!(fresh().await);

@@ -12,6 +12,7 @@ use domain::log::{
     AppendError, Appended, EventStore, Expected, Filter, Hash, Head, NewEvent, Page, Position, Revision, StoreError, StoredEvent, StreamId,
     check_append, judge_repeat,
 };
+use domain::recorded::{RecordedLog, check_recorded, judge_recorded};
 use domain::time::Timestamp;
 use tokio::sync::watch;
 
@@ -122,12 +123,43 @@ impl EventStore for MemoryStore {
     }
 }
 
+#[async_trait]
+impl RecordedLog for MemoryStore {
+    async fn append_as_recorded(&self, events: Vec<StoredEvent>) -> Result<(), AppendError> {
+        let (stream, expected) = check_recorded(&events)?;
+        let mut log = self.log.write().unwrap_or_else(PoisonError::into_inner);
+        let there = log.stream(&stream, Revision(0), usize::MAX);
+        let last = there.last();
+        if last.map(|last| last.revision.next()).unwrap_or_default() != expected.next() {
+            let from = usize::try_from(expected.next().0).unwrap_or(usize::MAX).min(there.len());
+            let until = there.len().min(from + events.len());
+            return judge_recorded(expected, last.map(|last| last.revision), &events, &there[from..until]);
+        }
+        if let (Some(last), Some(first)) = (last, events.first())
+            && last.hash != first.prev_hash
+        {
+            let reason = format!("{stream} has another chain");
+            return Err(StoreError::Damaged { position: first.position, reason }.into());
+        }
+        for event in events {
+            let position = Position(log.events.len() as u64).next();
+            log.recorded_at = log.recorded_at.max(Some(event.metadata.recorded_at));
+            let place = log.events.len();
+            log.streams.entry(stream.clone()).or_default().push(place);
+            log.events.push(Arc::new(StoredEvent { position, ..event }));
+        }
+        self.head.send_replace(log.events.len() as u64);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use domain::testing::event_store::{contract, event, recorded_at_never_runs_backwards_along_the_log, stream};
 
     contract!((MemoryStore::default(), ()));
+    domain::testing::recorded::contract!((MemoryStore::default(), ()));
 
     #[tokio::test]
     async fn the_whole_log_is_in_the_order_of_time() {

@@ -26,14 +26,15 @@ use crate::Commands;
 use crate::error::CommandError;
 use crate::handle::Envelope;
 
-const NAME: &str = "managers";
+/// The process whose stream keeps the place.
+pub const NAME: &str = "managers";
 /// Stories side by side: so many that hardly any waits for another one that happens to have the same worker.
 const WORKERS: usize = 512;
 /// Events waiting for one worker; a full queue slows the reader down.
 const QUEUE: usize = 64;
 const PAGE: usize = 1_024;
-/// How far it came is kept at least this often, in positions and in time.
-const KEEP_EVERY: u64 = 10_000;
+/// How far it came is kept at least this often, in events that were reacted to and in time.
+const KEEP_EVERY: usize = 10_000;
 const KEEP_EVERY_SECONDS: u64 = 60;
 /// Between two tries of a step that failed for a reason that may pass.
 const RETRY_MS_MIN: u64 = 50;
@@ -130,7 +131,7 @@ impl Managers {
         let queues: Vec<_> = (0..WORKERS).map(|_| managers.worker(&mut tasks, stop.clone())).collect();
         let types: Vec<&str> = REACTS_TO.iter().chain(super::deadlines::WATCHES).copied().collect();
         let mut pages = Arc::clone(managers.commands.ledger.store()).subscribe_all(from, Filter::types(types), PAGE);
-        let (mut kept, mut read_to, mut has_reacted) = (from, from, false);
+        let (mut kept, mut read_to, mut has_reacted, mut since_kept) = (from, from, false, 0);
         // What was due at a time is done once everything that had been recorded by then has been seen: it may have met the deadline.
         let mut due_at: Option<(Timestamp, Position)> = None;
         let mut keep = tokio::time::interval(Duration::from_secs(KEEP_EVERY_SECONDS));
@@ -151,6 +152,7 @@ impl Managers {
                 }
                 page = pages.next() => match page {
                     Some(Ok(page)) => {
+                        since_kept += page.events.len();
                         for stored in page.events {
                             let position = stored.position;
                             match stored.decode() {
@@ -168,8 +170,9 @@ impl Managers {
                         }
                         read_to = page.scanned_to;
                         managers.progress.read_to(read_to);
-                        if read_to.0 >= kept.0 + KEEP_EVERY && has_reacted {
+                        if since_kept >= KEEP_EVERY {
                             kept = managers.keep_place(kept).await;
+                            since_kept = 0;
                         }
                     }
                     Some(Err(error)) => {

@@ -1,4 +1,4 @@
-//! A process manager's mark moves forward, or not at all.
+//! A process manager's mark moves forward, or not at all; unless the log itself has moved.
 
 use std::convert::Infallible;
 
@@ -24,6 +24,13 @@ pub enum ProcessCommand {
         /// How far.
         position: Position,
     },
+    /// The log has moved to another engine, where places have other numbers.
+    Move {
+        /// Which process manager.
+        process: String,
+        /// How far, in the numbers of the engine where it is now.
+        position: Position,
+    },
 }
 
 impl Decider for Process {
@@ -34,7 +41,10 @@ impl Decider for Process {
     fn decide(&self, command: ProcessCommand) -> Result<Vec<ProcessEvent>, Infallible> {
         match command {
             ProcessCommand::Advance { position, .. } if position <= self.position => Ok(vec![]),
-            ProcessCommand::Advance { process, position } => Ok(vec![ProcessEvent::Advanced { process, position }]),
+            ProcessCommand::Move { position, .. } if position == self.position => Ok(vec![]),
+            ProcessCommand::Advance { process, position } | ProcessCommand::Move { process, position } => {
+                Ok(vec![ProcessEvent::Advanced { process, position }])
+            }
         }
     }
 

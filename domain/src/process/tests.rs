@@ -17,6 +17,13 @@ fn a_mark_moves_forward() {
 }
 
 #[test]
+fn a_mark_goes_with_a_log_that_moves_to_another_engine() {
+    let moved = |position| ProcessCommand::Move { process: "settle".to_owned(), position: Position(position) };
+    given::<Process>([advanced(7_000)]).when(moved(7)).then([advanced(7)]);
+    given::<Process>([advanced(7)]).when(moved(7)).then_nothing();
+}
+
+#[test]
 fn a_mark_never_moves_back_or_stands_twice() {
     given::<Process>([]).when(advance(0)).then_nothing();
     given::<Process>([advanced(7)]).when(advance(7)).then_nothing();

@@ -22,6 +22,18 @@ use crate::time::Timestamp;
 /// `contract!((MemoryStore::default(), ()))`.
 #[macro_export]
 macro_rules! event_store_contract {
+    (@recorded $fresh:expr; $($rule:ident)*) => {
+        $crate::event_store_contract! { @each $fresh; recorded; $($rule)* }
+    };
+    (@each $fresh:expr; $contract:ident; $($rule:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $rule() {
+            let (store, _kept) = $fresh;
+            let rule = $crate::testing::$contract::$rule(::std::sync::Arc::new(store));
+            // A reader that missed an event would wait for it for ever.
+            ::tokio::time::timeout(::std::time::Duration::from_secs(60), rule).await.expect("a rule comes to its end");
+        }
+    )*};
     ($fresh:expr) => {
         $crate::event_store_contract! { $fresh;
             of_two_writers_one_wins
@@ -51,15 +63,9 @@ macro_rules! event_store_contract {
             recorded_at_never_runs_backwards_in_a_stream
         }
     };
-    ($fresh:expr; $($rule:ident)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $rule() {
-            let (store, _kept) = $fresh;
-            let rule = $crate::testing::event_store::$rule(::std::sync::Arc::new(store));
-            // A reader that missed an event would wait for it for ever.
-            ::tokio::time::timeout(::std::time::Duration::from_secs(60), rule).await.expect("a rule comes to its end");
-        }
-    )*};
+    ($fresh:expr; $($rule:ident)*) => {
+        $crate::event_store_contract! { @each $fresh; event_store; $($rule)* }
+    };
 }
 
 /// The stream with this number.

@@ -1,6 +1,7 @@
 //! For tests: `given(events).when(command).then(events)`, builders of ids and times, and the contract of the event store.
 
 pub mod event_store;
+pub mod recorded;
 
 use uuid::Uuid;
 

@@ -16,30 +16,30 @@ use domain::pricing::explain;
 use domain::session::{Session, SessionEvent};
 use domain::station::StationEvent;
 use domain::units::Money;
-use embedded::{Reader, replay};
 use sandbox::{Behaviour, SandboxChannel};
 use serde_json::{Value, json};
 
 use crate::cli::Audit;
-use crate::compose::{SANDBOX, store_path};
+use crate::compose::SANDBOX;
 use crate::config::Config;
 use crate::output::{Answer, grouped};
 use crate::progress::Meter;
+use crate::raw_log::RawLog;
 
 pub(crate) async fn run(config: &Config, what: &Audit) -> anyhow::Result<Answer> {
-    let directory = store_path(config).to_owned();
+    let log = RawLog::open(config).await?;
     match what.clone() {
-        Audit::Verify => tokio::task::spawn_blocking(move || verify(&directory)).await?,
+        Audit::Verify => tokio::task::spawn_blocking(move || verify(&log)).await?,
         Audit::TrialBalance { operator, as_of, recorded_as_of } => {
             let as_of = as_of.map(|text| text.parse().with_context(|| format!("\"{text}\" is not a date like 2026-03-01"))).transpose()?;
             tokio::task::spawn_blocking(move || {
-                let reader = Reader::open(&directory)?;
+                let mut reader = log.reader()?;
                 let until = recorded_as_of.map(|time| reader.position_at(time)).transpose()?;
-                trial_balance(&directory, operator, as_of, until)
+                trial_balance(&log, operator, as_of, until)
             })
             .await?
         }
-        Audit::Explain { session } => tokio::task::spawn_blocking(move || explain_session(&directory, &session)).await?,
+        Audit::Explain { session } => tokio::task::spawn_blocking(move || explain_session(&log, &session)).await?,
     }
 }
 
@@ -56,16 +56,16 @@ pub(crate) struct Verdict {
 }
 
 /// Every hash, every entry, and the sums that must agree.
-pub(crate) fn look_at_everything(directory: &Path) -> anyhow::Result<Verdict> {
+pub(crate) fn look_at_everything(log: &RawLog) -> anyhow::Result<Verdict> {
     // The channel first: what it has given back since then is not yet in its statement, and so not missed.
-    let statement = sandbox_balance(directory)?;
-    let mut reader = Reader::open(directory)?;
+    let statement = sandbox_balance(log.directory())?;
+    let mut reader = log.reader()?;
     let meter = Meter::start("chains", 0);
     let chains = reader.verify(|progress| meter.set(progress.done, progress.total))?;
     drop(meter);
     let meter = Meter::start("books", chains.head.0);
     let mut books = Books::default();
-    for stretch in replay(directory, Position(0), &Filter::All, threads(), |page| {
+    for stretch in log.replay(&Filter::All, |page| {
         let scanned = page.scanned_to;
         (scanned, page.events.into_iter().map(|stored| (stored.position, stored.decode())).collect::<Vec<_>>())
     })? {
@@ -85,7 +85,7 @@ pub(crate) fn look_at_everything(directory: &Path) -> anyhow::Result<Verdict> {
     }
     if let Some(statement) = statement {
         let ours = books.at_channel(Channel::Sandbox);
-        let again = sandbox_balance(directory)?.unwrap_or_default();
+        let again = sandbox_balance(log.directory())?.unwrap_or_default();
         // Beside a running server the channel moves on; the books must lie between its two statements.
         if ours < statement.min(again) || ours > statement.max(again) {
             findings.push(Finding {
@@ -97,8 +97,8 @@ pub(crate) fn look_at_everything(directory: &Path) -> anyhow::Result<Verdict> {
     Ok(Verdict { events: chains.events, streams: chains.streams, books, findings })
 }
 
-fn verify(directory: &Path) -> anyhow::Result<Answer> {
-    let Verdict { events, streams, books, findings } = look_at_everything(directory)?;
+fn verify(log: &RawLog) -> anyhow::Result<Answer> {
+    let Verdict { events, streams, books, findings } = look_at_everything(log)?;
     let totals = books.totals();
     let is_fine = findings.is_empty();
     let json = json!({
@@ -146,7 +146,7 @@ struct Column {
 }
 
 fn trial_balance(
-    directory: &Path,
+    log: &RawLog,
     operator: Option<OperatorId>,
     as_of: Option<jiff::civil::Date>,
     until: Option<Position>,
@@ -162,7 +162,7 @@ fn trial_balance(
         "operator.closed",
         "station.ownership_changed",
     ]);
-    for event in events_of(directory, &Filter::types(types))? {
+    for event in events_of(log, &Filter::types(types))? {
         let recorded = event?;
         if until.is_some_and(|until| recorded.position > until) {
             break;
@@ -237,9 +237,9 @@ fn name_of(account: &Account, owners: &BTreeMap<OperatorId, String>) -> String {
     owner.map_or_else(|| account.name().to_owned(), |owner| format!("payable to {owner}"))
 }
 
-fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
-    let session_id = find_session(directory, session)?;
-    let mut reader = Reader::open(directory)?;
+fn explain_session(log: &RawLog, session: &str) -> anyhow::Result<Answer> {
+    let session_id = find_session(log, session)?;
+    let mut reader = log.reader()?;
     let mut state = Session::default();
     let mut history = Vec::new();
     let mut bills = Vec::new();
@@ -275,7 +275,7 @@ fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
     let mut rules = AdoptedRules::default();
     let mut entries = Vec::new();
     text.push_str("\nentries\n");
-    for event in events_of(directory, &Filter::types(POSTED.into_iter().chain(["journal.rules_adopted"])))? {
+    for event in events_of(log, &Filter::types(POSTED.into_iter().chain(["journal.rules_adopted"])))? {
         let recorded = event?;
         rules.apply(&recorded)?;
         if recorded.metadata.correlation_id != session_id.0 {
@@ -316,11 +316,11 @@ fn explain_session(directory: &Path, session: &str) -> anyhow::Result<Answer> {
     Answer::new(&json, text)
 }
 
-fn find_session(directory: &Path, session: &str) -> anyhow::Result<SessionId> {
+fn find_session(log: &RawLog, session: &str) -> anyhow::Result<SessionId> {
     if let Ok(session_id) = session.parse() {
         return Ok(session_id);
     }
-    for event in events_of(directory, &Filter::types(["session.requested", "session.discovered"]))? {
+    for event in events_of(log, &Filter::types(["session.requested", "session.discovered"]))? {
         if let Event::Session(SessionEvent::Requested { refs, order_number, .. } | SessionEvent::Discovered { refs, order_number, .. }) =
             &event?.event
             && order_number.as_str() == session
@@ -332,10 +332,9 @@ fn find_session(directory: &Path, session: &str) -> anyhow::Result<SessionId> {
 }
 
 /// The matching events of the log, in order, read and decoded on all cores.
-fn events_of(directory: &Path, filter: &Filter) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recorded<Event>>>> {
-    let stretches = replay(directory, Position(0), filter, threads(), |page| {
-        page.events.into_iter().map(|stored| stored.decode().map_err(anyhow::Error::from)).collect::<Vec<_>>()
-    })?;
+fn events_of(log: &RawLog, filter: &Filter) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recorded<Event>>>> {
+    let stretches =
+        log.replay(filter, |page| page.events.into_iter().map(|stored| stored.decode().map_err(anyhow::Error::from)).collect::<Vec<_>>())?;
     Ok(stretches.flat_map(|stretch| match stretch {
         Ok(events) => events,
         Err(error) => vec![Err(error.into())],

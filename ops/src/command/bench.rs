@@ -18,10 +18,10 @@ use projections::sessions::{SessionRow, Sessions};
 use serde_json::{Value, json};
 
 use super::audit::threads;
-use super::{bench_feed, bench_lag, bench_rebuild};
+use super::{bench_feed, bench_lag, bench_rebuild, bench_server};
 use crate::cli::Bench;
-use crate::compose::store_path;
-use crate::config::Config;
+use crate::compose::embedded_path;
+use crate::config::{Config, EventStoreUrl};
 use crate::output::{Answer, grouped, table};
 use crate::progress::Meter;
 
@@ -30,9 +30,15 @@ const ROUNDS: usize = 5;
 
 pub(crate) async fn run(config: &Config, what: &Bench) -> anyhow::Result<Answer> {
     match what {
-        Bench::Append { seconds } => append(config, Duration::from_secs(*seconds)).await,
+        Bench::Append { seconds, event_store } => {
+            let round = Duration::from_secs(*seconds);
+            match event_store.as_ref().unwrap_or(&config.event_store) {
+                EventStoreUrl::Embedded(path) => append(path, round).await,
+                EventStoreUrl::Server(url) => bench_server::run(url, round).await,
+            }
+        }
         Bench::Replay => {
-            let directory = store_path(config).to_owned();
+            let directory = embedded_path(config, "bench replay")?.to_owned();
             tokio::task::spawn_blocking(move || replay(&directory)).await?
         }
         Bench::Multiply { to, events } => bench_rebuild::generate(config, to, *events).await,
@@ -42,9 +48,9 @@ pub(crate) async fn run(config: &Config, what: &Bench) -> anyhow::Result<Answer>
     }
 }
 
-async fn append(config: &Config, round: Duration) -> anyhow::Result<Answer> {
+async fn append(directory: &Path, round: Duration) -> anyhow::Result<Answer> {
     // On the disk that the store is on: that is the bound that counts.
-    let mut plan = AppendBench::new(store_path(config));
+    let mut plan = AppendBench::new(directory);
     plan.round = round;
     let meter = Meter::start("bench append", 0);
     let figures = bench::append(&plan, |done, total| meter.set(done as u64, total as u64)).await?;

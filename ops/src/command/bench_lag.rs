@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::bench::machine;
 use super::bench_rebuild::{beside, with_database};
-use crate::compose::store_path;
+use crate::compose::embedded_path;
 use crate::config::Config;
 use crate::multiplied::Multiplied;
 use crate::output::{Answer, grouped};
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) async fn run(config: &Config, events_per_s: u64, seconds: u64) -> anyhow::Result<Answer> {
     let Some(url) = &config.database_url else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
     let directory = beside(config)?;
-    let mut history = Multiplied::of(store_path(config))?;
+    let mut history = Multiplied::of(embedded_path(config, "bench lag")?)?;
     let store = Arc::new(embedded::EmbeddedStore::open(directory.path())?);
     let mut written = 0;
     while written < BEFORE {

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::bench::{machine, memory_peak_kib, memory_peak_reset, whole};
 use super::rebuild::{projection, tell};
-use crate::compose::store_path;
+use crate::compose::embedded_path;
 use crate::config::Config;
 use crate::multiplied::multiply;
 use crate::output::{Answer, grouped};
@@ -30,14 +30,15 @@ const PLAIN: Duration = Duration::from_secs(10);
 const COPIED_ROWS: usize = 200_000;
 
 /// A directory beside the store, on the same disk; gone when this ends.
-pub(crate) fn beside(config: &Config) -> std::io::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix("bench-").tempdir_in(store_path(config).parent().unwrap_or(Path::new(".")))
+pub(crate) fn beside(config: &Config) -> anyhow::Result<tempfile::TempDir> {
+    let path = embedded_path(config, "this measurement")?;
+    Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(path.parent().unwrap_or(Path::new(".")))?)
 }
 
 /// Makes the long history.
 pub(crate) async fn generate(config: &Config, to: &Path, events: u64) -> anyhow::Result<Answer> {
     let meter = Meter::start("generating events", events);
-    multiply(store_path(config), to, events, |written| meter.set(written, events)).await?;
+    multiply(embedded_path(config, "bench multiply")?, to, events, |written| meter.set(written, events)).await?;
     drop(meter);
     Answer::new(&json!({ "events": events }), format!("{} events", grouped(events)))
 }
@@ -56,11 +57,12 @@ struct Figures {
 pub(crate) async fn run(config: &Config, events: u64) -> anyhow::Result<Answer> {
     let Some(url) = &config.database_url else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
     let directory = beside(config)?;
+    let model = embedded_path(config, "bench rebuild")?.display();
     // By a process of its own, so that what it leaves in memory is not counted as the rebuild's.
     let generated = Command::new(std::env::current_exe()?)
         .args(["bench", "multiply", "--events", &events.to_string()])
         .arg(directory.path())
-        .env("CHARGELEDGER_EVENT_STORE", format!("embedded:{}", store_path(config).display()))
+        .env("CHARGELEDGER_EVENT_STORE", format!("embedded:{model}"))
         .stdout(Stdio::null())
         .status()?;
     anyhow::ensure!(generated.success(), "the history could not be generated");
@@ -73,7 +75,7 @@ pub(crate) async fn run(config: &Config, events: u64) -> anyhow::Result<Answer> 
     let (figures, plain, copies) = measured?;
     dropped?;
     let held = log.head().await?.events;
-    let mut text = format!("{}\n{} generated events, shaped like those of {}\n\n", machine(), grouped(held), store_path(config).display());
+    let mut text = format!("{}\n{} generated events, shaped like those of {}\n\n", machine(), grouped(held), model);
     text.push_str("rebuild of            rows   seconds   replay s      events/s   passes   peak memory\n");
     for one in &figures {
         text.push_str(&format!(

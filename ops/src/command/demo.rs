@@ -10,7 +10,7 @@ use domain::ids::{OperatorId, SessionId};
 use domain::key::Role;
 use domain::log::EventStore;
 
-use super::audit::{look_at_everything, threads};
+use super::audit::look_at_everything;
 use super::{import as importing, key, serve};
 use crate::cli::Demo;
 use crate::compose::{World, Writing, read_models, staff, start_projections, store_path};
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::import::plan::Plan;
 use crate::import::{self, estate, generate, shenzhen};
 use crate::output::{Answer, say};
+use crate::raw_log::RawLog;
 use crate::summary::{Figures, Summary};
 
 /// The keys that are made ready, so that everything can be tried at once.
@@ -49,7 +50,7 @@ pub(crate) async fn run(config: &Config, options: &Demo, as_json: bool) -> anyho
 async fn fill(config: &Config, options: &Demo, url: &str) -> anyhow::Result<Answer> {
     let format = import::format(&options.format)?;
     let rows = importing::read(format, &options.input)?;
-    let writing = Writing::open(config, World::Imported, None)?;
+    let writing = Writing::open(config, World::Imported, None).await?;
     let log: Arc<dyn EventStore> = writing.store.clone();
     let database = read_models(config)?;
     let projections = database.as_ref().map(|database| start_projections(config, log.clone(), database, None));
@@ -75,10 +76,9 @@ async fn fill(config: &Config, options: &Demo, url: &str) -> anyhow::Result<Answ
         runner.stop().await;
     }
     let head = writing.store.head().await?.position;
-    let directory = store_path(config).to_owned();
+    let raw = RawLog::open(config).await?;
     let (figures, verdict) =
-        tokio::task::spawn_blocking(move || Ok::<_, anyhow::Error>((Figures::of(&directory, threads())?, look_at_everything(&directory)?)))
-            .await??;
+        tokio::task::spawn_blocking(move || Ok::<_, anyhow::Error>((Figures::of(&raw)?, look_at_everything(&raw)?))).await??;
     drop(log);
     writing.close().await;
 

@@ -47,7 +47,7 @@ async fn find(config: &Config, nats: &Nats) -> anyhow::Result<FeedStream> {
 async fn info(config: &Config) -> anyhow::Result<Answer> {
     let nats = feeding::connect(config).await?;
     let stream = find(config, &nats).await?;
-    let log: Arc<dyn EventStore> = open_reading(config)?;
+    let log: Arc<dyn EventStore> = open_reading(config).await?;
     let (state, position) = (stream.state().await?, stream.reached().await?);
     let head = log.head().await?;
     let lag_events: u64 = log.count_types(position, head.position).await?.values().sum();
@@ -92,7 +92,7 @@ async fn info(config: &Config) -> anyhow::Result<Answer> {
 async fn verify(config: &Config, fill: bool) -> anyhow::Result<Answer> {
     let nats = feeding::connect(config).await?;
     let stream = find(config, &nats).await?;
-    let log: Arc<dyn EventStore> = open_reading(config)?;
+    let log: Arc<dyn EventStore> = open_reading(config).await?;
     let mut found = compared(&stream, &log).await?;
     let mut filled = 0;
     if fill && found.missing > 0 {
@@ -144,7 +144,7 @@ fn told(found: &Verified, filled: u64) -> String {
 
 async fn rebuild(config: &Config, recreate: bool) -> anyhow::Result<Answer> {
     let nats = feeding::connect(config).await?;
-    let log: Arc<dyn EventStore> = open_reading(config)?;
+    let log: Arc<dyn EventStore> = open_reading(config).await?;
     let total = log.head().await?.events;
     let meter = Meter::start("publishing", total);
     let progress = watch::Sender::new(Progress::default());

@@ -29,7 +29,7 @@ pub(crate) async fn show(config: &Config, builds: &[Build], head: Head, name: &s
         known.dedup();
         return Err(anyhow!("there is no projection {name}; there are: {}", known.join(", ")));
     }
-    let quarantined = Quarantined::read(open_reading(config)?.as_ref()).await?;
+    let quarantined = Quarantined::read(open_reading(config).await?.as_ref()).await?;
     let decisions: Vec<&Decision> = quarantined.decisions().filter(|decision| decision.projection == name).collect();
     let mut text = format!("{name}, of {} events up to {}\n", grouped(head.events), grouped(head.position.0));
     let mut values = Vec::with_capacity(found.len());
@@ -122,7 +122,7 @@ pub(crate) async fn quarantine(
     position: Option<Position>,
     through: &Through,
 ) -> anyhow::Result<Answer> {
-    match Way::find(config, through)? {
+    match Way::find(config, through).await? {
         Way::Through(server) => quarantine_through(&server, name, reason, position).await,
         Way::Direct(writing) => {
             let done = quarantine_here(config, &writing, name, reason, position).await;

@@ -24,7 +24,7 @@ pub(crate) async fn run(config: &Config, options: &ImportSessions) -> anyhow::Re
         let account = plan.account();
         return Answer::new(&json!({ "operator_id": operator_id, "plan": account }), text(&account));
     }
-    let writing = Writing::open(config, World::Imported, None)?;
+    let writing = Writing::open(config, World::Imported, None).await?;
     let done = async {
         if options.operator.is_none() {
             estate::register_operator(&writing.commands, format, plan.opened_at()).await?;

@@ -23,9 +23,9 @@ const FIND_AN_OPERATOR: &str = "`chargeledger operator list` shows those that ar
 
 pub(crate) async fn run(config: &Config, what: Key) -> anyhow::Result<Answer> {
     match what {
-        Key::Create { role, operator, name, through } => create(Way::find(config, &through)?, role, operator, name).await,
+        Key::Create { role, operator, name, through } => create(Way::find(config, &through).await?, role, operator, name).await,
         Key::List { operator } => list(config, operator).await,
-        Key::Revoke { key, through } => revoke(Way::find(config, &through)?, key).await,
+        Key::Revoke { key, through } => revoke(Way::find(config, &through).await?, key).await,
     }
 }
 
@@ -57,7 +57,7 @@ async fn create(way: Way, role: Role, operator_id: OperatorId, name: String) -> 
 }
 
 async fn list(config: &Config, operator: Option<OperatorId>) -> anyhow::Result<Answer> {
-    let store: Arc<dyn EventStore> = open_reading(config)?;
+    let store: Arc<dyn EventStore> = open_reading(config).await?;
     let filter = Filter::types(["key.created", "key.revoked"]);
     let mut keys: BTreeMap<ApiKeyId, serde_json::Value> = BTreeMap::new();
     let mut lines: BTreeMap<ApiKeyId, String> = BTreeMap::new();

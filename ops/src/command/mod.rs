@@ -5,12 +5,14 @@ mod bench;
 mod bench_feed;
 mod bench_lag;
 mod bench_rebuild;
+mod bench_server;
 mod demo;
 mod feed;
 mod halts;
 mod health;
 mod import;
 mod key;
+mod migrate;
 mod operator;
 mod projection;
 mod projector;
@@ -20,11 +22,15 @@ mod store;
 mod user;
 
 use crate::cli::{Command, Import};
-use crate::config::Config;
+use crate::config::{Config, EventStoreUrl};
 use crate::output::Answer;
 
 /// Carries out one command.
 pub(crate) async fn run(command: Command, config: &Config, as_json: bool) -> anyhow::Result<Answer> {
+    if matches!(config.event_store, EventStoreUrl::Server(_)) || config.nats_url.is_some() {
+        // Two TLS providers are compiled in, so that a client which names none needs one installed; and the event store's client has to be the one that does.
+        esdb::claim_tls().await?;
+    }
     match command {
         Command::Serve(options) => serve::run(config, &options).await,
         Command::Health(options) => health::run(config, &options).await,

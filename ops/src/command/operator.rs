@@ -19,7 +19,7 @@ use crate::server::Way;
 pub(crate) async fn run(config: &Config, what: Operator) -> anyhow::Result<Answer> {
     match what {
         Operator::Register { code, name, books_zone, booking, through } => {
-            register(Way::find(config, &through)?, code, name, books_zone, booking).await
+            register(Way::find(config, &through).await?, code, name, books_zone, booking).await
         }
         Operator::List => list(config).await,
     }
@@ -53,7 +53,7 @@ async fn register(way: Way, code: OperatorCode, name: String, books_zone: ZoneNa
 }
 
 async fn list(config: &Config) -> anyhow::Result<Answer> {
-    let store: Arc<dyn EventStore> = open_reading(config)?;
+    let store: Arc<dyn EventStore> = open_reading(config).await?;
     let filter = Filter::types(["operator.registered", "operator.changed", "operator.booking_changed", "operator.closed"]);
     let mut operators: BTreeMap<OperatorId, Value> = BTreeMap::new();
     let mut after = Position(0);

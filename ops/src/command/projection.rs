@@ -1,7 +1,7 @@
 //! `projection …`: read from the database, so that it works beside a serving process and without one.
 
 use anyhow::{anyhow, bail};
-use domain::log::{EventStore as _, Head, Position};
+use domain::log::{Head, Position};
 use projections::port::{Build, BuildState, ReadStore as _};
 use projections::rebuild::port::Wanted;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ async fn steer(config: &Config, name: &str, wanted: Wanted) -> anyhow::Result<An
 /// Every build, and the end of the log.
 async fn look(config: &Config) -> anyhow::Result<(Vec<Build>, Head)> {
     let Some(database) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
-    let head = open_reading(config)?.head().await?;
+    let head = open_reading(config).await?.head().await?;
     Ok((database.builds().await?, head))
 }
 

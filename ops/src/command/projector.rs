@@ -32,7 +32,7 @@ pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<Tc
     if projects && database.is_none() {
         bail!("no database is configured: set CHARGELEDGER_DATABASE_URL");
     }
-    let log = observed(open_reading(config)?, observing.traces.clone());
+    let log = observed(config, open_reading(config).await?, observing.traces.clone());
     let projecting = database.as_ref().filter(|_| projects).map(|database| {
         (start_projections(config, log.clone(), database, observing.observer()), keep_built(config, log.clone(), database))
     });

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{anyhow, bail};
 use commands::projection::Compared;
-use domain::log::{EventStore as _, Filter, Position};
+use domain::log::{EventStore, Filter, Position};
 use domain::time::Timestamp;
-use embedded::EmbeddedStore;
 use projections::fold::Projection;
 use projections::port::{Build, BuildState, ReadStore as _};
 use projections::rebuild::port::{BuildStore, Diff, Job, Phase, Wanted};
@@ -29,14 +28,14 @@ const BY: &str = "command line";
 
 /// The log and the read models, as a rebuild needs them.
 pub(crate) struct Workshop {
-    log: Arc<EmbeddedStore>,
+    log: Arc<dyn EventStore>,
     store: Arc<ReadModels>,
 }
 
 impl Workshop {
-    pub(crate) fn open(config: &Config) -> anyhow::Result<Workshop> {
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Workshop> {
         let Some(store) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
-        Ok(Workshop { log: open_reading(config)?, store })
+        Ok(Workshop { log: open_reading(config).await?, store })
     }
 
     fn rebuilder(&self, options: Options, watcher: Watcher) -> Rebuilder {
@@ -78,7 +77,7 @@ pub(crate) async fn rebuild(config: &Config, what: &Rebuild) -> anyhow::Result<A
         (false, false) => what.names.iter().map(|name| projection(name)).collect::<anyhow::Result<_>>()?,
         _ => bail!("name the projections to rebuild, or say --all"),
     };
-    let workshop = Workshop::open(config)?;
+    let workshop = Workshop::open(config).await?;
     let watch = Arc::new(Watch::new());
     let finish = match (what.no_swap, what.approve || config.swap_approval) {
         (true, _) => Finish::Keep,
@@ -150,7 +149,7 @@ fn differing(diff: &Diff) -> String {
 }
 
 pub(crate) async fn diff(config: &Config, name: &str, against: Option<i64>, as_of: Option<&str>) -> anyhow::Result<Answer> {
-    let (workshop, one) = (Workshop::open(config)?, projection(name)?);
+    let (workshop, one) = (Workshop::open(config).await?, projection(name)?);
     let watch = Arc::new(Watch::new());
     let rebuilder = workshop.rebuilder(Options::default(), watch.watcher());
     let found = match as_of {
@@ -222,7 +221,7 @@ pub(crate) async fn swap(config: &Config, name: &str, note: Option<&str>, throug
     match note {
         None if config.swap_approval => bail!("swaps need approval here: say with --approve why the difference is right"),
         None => {}
-        Some(note) => match Way::find(config, through)? {
+        Some(note) => match Way::find(config, through).await? {
             Way::Through(server) => {
                 let swapped = server.post(&format!("/v1/projections/{name}/swap"), &json!({ "note": note })).await?;
                 return Answer::new(&swapped, format!("{name} is swapped in, and the approval recorded"));
@@ -234,7 +233,7 @@ pub(crate) async fn swap(config: &Config, name: &str, note: Option<&str>, throug
             }
         },
     }
-    let workshop = Workshop::open(config)?;
+    let workshop = Workshop::open(config).await?;
     let watch = Arc::new(Watch::new());
     let job = workshop.rebuilder(Options::default(), watch.watcher()).swap_in(one).await?;
     watch.done();
@@ -257,7 +256,7 @@ async fn approve(config: &Config, writing: &Writing, name: &str, note: &str) -> 
 }
 
 pub(crate) async fn rollback(config: &Config, name: &str) -> anyhow::Result<Answer> {
-    let (workshop, one) = (Workshop::open(config)?, projection(name)?);
+    let (workshop, one) = (Workshop::open(config).await?, projection(name)?);
     let version = one.definition().version;
     let watch = Arc::new(Watch::new());
     let job = workshop.rebuilder(Options::default(), watch.watcher()).roll_back(one).await?;
@@ -273,7 +272,7 @@ pub(crate) async fn rollback(config: &Config, name: &str) -> anyhow::Result<Answ
 }
 
 pub(crate) async fn repair(config: &Config, name: &str, key: &str, dry_run: bool) -> anyhow::Result<Answer> {
-    let (workshop, one) = (Workshop::open(config)?, projection(name)?);
+    let (workshop, one) = (Workshop::open(config).await?, projection(name)?);
     let repaired = projections::rebuild::repair(&*workshop.log, &*workshop.store, one, key, !dry_run).await?;
     let mut text = format!("{} {}, folded from {} events up to {}\n", name, repaired.key, repaired.events, grouped(repaired.position.0));
     match (repaired.was_there, repaired.belongs_there) {
@@ -297,7 +296,7 @@ pub(crate) async fn repair(config: &Config, name: &str, key: &str, dry_run: bool
 
 /// Drops a view of the past, or a build that does not serve.
 pub(crate) async fn drop_build(config: &Config, name: &str, number: Option<i64>) -> anyhow::Result<Answer> {
-    let workshop = Workshop::open(config)?;
+    let workshop = Workshop::open(config).await?;
     let fits = |build: &Build| build.name == name && number.map_or(build.state == BuildState::AsOf, |number| build.number == number);
     let builds: Vec<Build> = workshop.store.builds().await?.into_iter().filter(fits).collect();
     if builds.is_empty() {
@@ -315,7 +314,7 @@ pub(crate) async fn drop_build(config: &Config, name: &str, number: Option<i64>)
 
 /// Pauses, resumes or cancels a rebuild, whichever process does it. Nothing when none is under way.
 pub(crate) async fn steer(config: &Config, name: &str, wanted: Wanted) -> anyhow::Result<Option<Answer>> {
-    let workshop = Workshop::open(config)?;
+    let workshop = Workshop::open(config).await?;
     if !workshop.store.want(name, wanted).await? {
         return Ok(None);
     }

@@ -25,6 +25,7 @@ use crate::command::projector;
 use crate::compose::{World, Writing, keep_built, read_models, start_projections};
 use crate::config::Config;
 use crate::feeding::Feeding;
+use crate::managing::Managing;
 use crate::observing::Observing;
 use crate::output::Answer;
 
@@ -114,13 +115,13 @@ impl<'a> Roles<'a> {
 /// Runs these roles until the process is told to stop, then lets everything finish what is in hand.
 pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<TcpListener>) -> anyhow::Result<()> {
     let observing = Observing::start(config, &roles.names())?;
-    let writing = Writing::open(config, World::Configured, observing.traces.clone()).map_err(only_one_writes)?;
+    let writing = Writing::open(config, World::Configured, observing.traces.clone()).await.map_err(only_one_writes)?;
     let log = writing.log.clone();
+    let database = read_models(config)?;
     let managers = match roles.has(ServeRole::Processes) {
-        true => Some(writing.start_managers(true).await?),
+        true => Some(Managing::start(config, &writing, database.as_ref()).await?),
         false => None,
     };
-    let database = read_models(config)?;
     if database.is_none() {
         warn!("no database is configured (CHARGELEDGER_DATABASE_URL): commands go on, queries cannot be answered");
     }

@@ -1,28 +1,32 @@
-//! `store info|backup|restore|export`.
+//! `store info|backup|restore|migrate|export`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use commands::port::SubjectKeys;
 use domain::event::Event;
 use domain::log::{Filter, Position, StoredEvent};
 use domain::user::UserEvent;
-use embedded::{Copied, Reader};
+use embedded::{Copied, EmbeddedStore, Reader};
+use esdb::EsdbUrl;
 use serde_json::json;
 
+use super::migrate;
 use crate::cli::Store;
 use crate::compose::{SANDBOX, open_reading, store_path, subject_keys};
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{Config, DatabaseUrl, EventStoreUrl};
 use crate::output::{Answer, grouped, table};
 use crate::progress::Meter;
+use crate::raw_log::RawLog;
 
 pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> {
     match what {
         Store::Info => info(config).await,
+        Store::Migrate { from, to } => migrate::run(&from, &to).await,
         Store::Backup { to } => {
-            let from = store_path(config).to_owned();
+            let from = of_files(config, "backed up")?;
             copy("copied", config.key_store.as_ref(), move || {
                 sandbox::copy::must_not_be_there(&to.join(SANDBOX))?;
                 let meter = Meter::start("backup", 0);
@@ -32,7 +36,7 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
             .await
         }
         Store::Restore { from } => {
-            let to = store_path(config).to_owned();
+            let to = of_files(config, "restored")?;
             let restored = to.clone();
             let answer = copy("restored", config.key_store.as_ref(), move || {
                 sandbox::copy::must_not_be_there(&to.join(SANDBOX))?;
@@ -45,14 +49,18 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
             Ok(answer)
         }
         Store::Export { to, after } => {
-            let from = store_path(config).to_owned();
-            tokio::task::spawn_blocking(move || export(&from, to.as_deref(), Position(after))).await?
+            let log = RawLog::open(config).await?;
+            tokio::task::spawn_blocking(move || export(&log, to.as_deref(), Position(after))).await?
         }
     }
 }
 
 async fn info(config: &Config) -> anyhow::Result<Answer> {
-    let info = open_reading(config)?.info().await?;
+    let path = match &config.event_store {
+        EventStoreUrl::Embedded(path) => path,
+        EventStoreUrl::Server(url) => return info_of_server(config, url).await,
+    };
+    let info = EmbeddedStore::open_read_only(path)?.info().await?;
     let json = json!({
         "path": info.path,
         "schema_version": info.schema_version,
@@ -76,6 +84,43 @@ async fn info(config: &Config) -> anyhow::Result<Answer> {
         ("last recorded", time(info.last_recorded_at)),
     ]);
     Answer::new(&json, text)
+}
+
+/// What a server says of the ledger on it: what is counted there is read once, page by page.
+async fn info_of_server(config: &Config, url: &EsdbUrl) -> anyhow::Result<Answer> {
+    let store = open_reading(config).await?;
+    let head = store.head().await?;
+    let types = store.count_types(Position(0), head.position).await?;
+    let first = store.read_all(Position(0), &Filter::All, 1).await?.events.first().map(|event| event.metadata.recorded_at);
+    let json = json!({
+        "server": url.to_string(),
+        "head": head.position,
+        "events": head.events,
+        "types": types.len(),
+        "first_recorded_at": first,
+        "beside": store_path(config),
+    });
+    let text = table(&[
+        ("server", url.to_string()),
+        ("events", grouped(head.events)),
+        ("head", grouped(head.position.0)),
+        ("types", types.len().to_string()),
+        ("first recorded", first.map_or_else(|| "–".to_owned(), |time| time.to_string())),
+        ("keys of personal data", store_path(config).display().to_string()),
+    ]);
+    Answer::new(&json, text)
+}
+
+/// The directory of a store that is files. A server's are its own.
+fn of_files(config: &Config, what: &str) -> anyhow::Result<PathBuf> {
+    match &config.event_store {
+        EventStoreUrl::Embedded(path) => Ok(path.clone()),
+        EventStoreUrl::Server(url) => bail!(
+            "the log on {url} is {what} by its server's own means; keys.db in {} belongs to it and is to be kept with it (or copy the whole \
+             ledger: store migrate --from … --to embedded:DIRECTORY, and back that up)",
+            store_path(config).display()
+        ),
+    }
 }
 
 /// Copies the books of the sandbox channel, where it is used. They come after the log: a payment that only they know of is asked for again, one that only the
@@ -133,8 +178,8 @@ async fn forget_erased(directory: &Path, keys: &dyn SubjectKeys) -> anyhow::Resu
     Ok(())
 }
 
-fn export(from: &Path, to: Option<&Path>, after: Position) -> anyhow::Result<Answer> {
-    let mut reader = Reader::open(from)?;
+fn export(log: &RawLog, to: Option<&Path>, after: Position) -> anyhow::Result<Answer> {
+    let mut reader = log.reader()?;
     let head = reader.head()?.position;
     let meter = Meter::start("export", head.0.saturating_sub(after.0));
     let mut out: Box<dyn Write> = match to {

@@ -15,7 +15,7 @@ pub(crate) async fn run(config: &Config, what: &User) -> anyhow::Result<Answer> 
     if !yes {
         bail!("nothing brings the personal data of {user} back; say --yes to go on");
     }
-    let (changed, position) = match Way::find(config, through)? {
+    let (changed, position) = match Way::find(config, through).await? {
         Way::Direct(writing) => {
             let done = async {
                 let origin = writing.commands.origin(&StreamId::user(*user)).await?.ok_or_else(|| anyhow!("there is no user {user}"))?;

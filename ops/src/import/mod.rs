@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use domain::ids::OperatorId;
-use domain::log::EventStore as _;
 use domain::pile::CurrentKind;
 use domain::station::Place;
 use domain::time::{Timestamp, ZoneName};

@@ -19,8 +19,9 @@ use super::generate::{Generator, How, SEED};
 use super::plan::{Account, Plan, PlannedSession, RowOddity};
 use super::{ImportedSession, Report, Rows, carry_out, estate, format, read};
 use crate::command::audit::look_at_everything;
-use crate::compose::{SystemClock, World, Writing, open_reading, staff};
+use crate::compose::{SystemClock, World, Writing, staff};
 use crate::config::{Config, EventStoreUrl, LogFormat, Ratio, SandboxMode, Seconds};
+use crate::raw_log::RawLog;
 use crate::summary::Figures;
 
 const CARY: &[u8] = include_bytes!("../../demo/cary_sessions.csv.gz");
@@ -267,7 +268,7 @@ fn some_rows() -> Rows {
 }
 
 async fn import(directory: &std::path::Path) -> anyhow::Result<Report> {
-    import_into(Writing::open(&config(directory), World::Imported, None)?).await
+    import_into(Writing::open(&config(directory), World::Imported, None).await?).await
 }
 
 async fn import_into(writing: Writing) -> anyhow::Result<Report> {
@@ -280,14 +281,14 @@ async fn import_into(writing: Writing) -> anyhow::Result<Report> {
 }
 
 fn assert_it_is_all_there(directory: &std::path::Path) {
-    let figures = Figures::of(directory, 1).unwrap();
+    let figures = Figures::of(&RawLog::embedded(directory)).unwrap();
     assert_eq!(figures.sessions, 62);
     let cary = format("cary").unwrap();
     let plan = Plan::of(cary, estate::operator_of(cary), some_rows());
     let ids = plan.sessions.iter().map(|session| session.session_id).collect();
     assert_eq!(figures.of_sessions(&ids), (62, plan.account().energy_kwh));
     assert!(figures.refunded.is_positive() && figures.revenue.is_positive());
-    let verdict = look_at_everything(directory).unwrap();
+    let verdict = look_at_everything(&RawLog::embedded(directory)).unwrap();
     assert_eq!(verdict.findings, vec![]);
 }
 
@@ -331,7 +332,7 @@ impl Clock for Forward {
 fn import_killed_after(directory: &std::path::Path, clock: &Forward, events: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let writing = Writing::open_under(&config(directory), World::Imported, None, Arc::new(clock.clone())).unwrap();
+        let writing = Writing::open_under(&config(directory), World::Imported, None, Arc::new(clock.clone())).await.unwrap();
         let store = Arc::clone(&writing.store);
         let log: Arc<dyn EventStore> = store.clone();
         let until = store.head().await.unwrap().events + events;
@@ -357,7 +358,7 @@ fn import_killed_after(directory: &std::path::Path, clock: &Forward, events: u64
 /// A server that runs for two days. It has a payment of its own, which nobody pays: once that is closed, everything older has been due as well.
 async fn serve_for_two_days(directory: &std::path::Path, clock: &Forward) {
     let config = Config { sandbox: SandboxMode::Realistic, ..config(directory) };
-    let writing = Writing::open_under(&config, World::Configured, None, Arc::new(clock.clone())).unwrap();
+    let writing = Writing::open_under(&config, World::Configured, None, Arc::new(clock.clone())).await.unwrap();
     let managers = writing.start_managers(true).await.unwrap();
     let (caller, ids) = staff(&writing.commands, OperatorId(Uuid::from_u128(9)));
     let code = "MA5GXX12T".parse().unwrap();
@@ -383,7 +384,7 @@ async fn serve_for_two_days(directory: &std::path::Path, clock: &Forward) {
 
 /// A server whose payers pay and whose devices begin as soon as they are asked: it does again what it is not sure to have done.
 async fn serve_promptly(directory: &std::path::Path, clock: &Forward) {
-    let writing = Writing::open_under(&config(directory), World::Configured, None, Arc::new(clock.clone())).unwrap();
+    let writing = Writing::open_under(&config(directory), World::Configured, None, Arc::new(clock.clone())).await.unwrap();
     let head = writing.store.head().await.unwrap().position;
     let managers = writing.start_managers(true).await.unwrap();
     managers.progress.done().wait_for(|done| *done >= head).await.unwrap();
@@ -408,19 +409,20 @@ fn an_import_that_was_killed_and_left_for_days_while_a_server_ran_comes_to_the_s
     }
     assert!(waited_for > 0, "the import was killed where nothing was under way");
     let report = runtime().block_on(async {
-        let resumed = Writing::open_under(&config(directory.path()), World::Imported, None, Arc::new(clock)).unwrap();
+        let resumed = Writing::open_under(&config(directory.path()), World::Imported, None, Arc::new(clock)).await.unwrap();
         import_into(resumed).await.unwrap()
     });
     let Account { rows, imported, flagged, rejected, .. } = report.account;
     assert_eq!(imported + flagged + rejected, rows);
     assert_it_is_all_there(directory.path());
-    let (figures, as_if) = (Figures::of(directory.path(), 1).unwrap(), Figures::of(undisturbed.path(), 1).unwrap());
+    let (figures, as_if) =
+        (Figures::of(&RawLog::embedded(directory.path())).unwrap(), Figures::of(&RawLog::embedded(undisturbed.path())).unwrap());
     assert_eq!((figures.revenue, figures.refunded, figures.refunds), (as_if.revenue, as_if.refunded, as_if.refunds));
     assert_eq!(runtime().block_on(open_deadlines(&reading(directory.path()))), 0);
 }
 
 fn reading(directory: &std::path::Path) -> Arc<dyn EventStore> {
-    open_reading(&config(directory)).unwrap()
+    Arc::new(embedded::EmbeddedStore::open_read_only(directory).unwrap())
 }
 
 async fn open_deadlines(store: &Arc<dyn EventStore>) -> usize {

@@ -17,12 +17,12 @@ use tonic::server::{Grpc, NamedService};
 use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
 
+use super::codec::Messages;
 use super::log::{Believed, Proposal, Record};
 use super::proto::{
     AppendReq, AppendResp, ClusterInfo, Empty, EndPoint, MemberInfo, Position, ReadReq, ReadResp, StreamIdentifier, SupportedMethods, Uuid,
     append_req, append_resp, read_req, read_resp, uuid as wire_uuid,
 };
-use super::codec::Messages;
 use super::{Faults, Node};
 
 const APPEND_BYTES_MAX: usize = 1 << 20;
