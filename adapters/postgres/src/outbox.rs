@@ -24,6 +24,14 @@ struct HeldHand {
     rows: Vec<Vec<Value>>,
 }
 
+impl HeldHand {
+    /// Nothing was begun: the connection goes back into the pool as it is.
+    fn let_go(mut self) -> Result<Option<HeldHand>, ReadStoreError> {
+        drop(self.connection.take());
+        Ok(None)
+    }
+}
+
 impl Drop for HeldHand {
     fn drop(&mut self) {
         // A connection with an open transaction must not go back into the pool.
@@ -93,16 +101,30 @@ impl ReadModels {
         let begun = "SELECT FROM build.sent WHERE name = $1";
         if client.query_opt(begun, &[&name]).await.map_err(|error| database(&error))?.is_none() {
             let row = client.query_opt(serving, &[&name, &version]).await.map_err(|error| database(&error))?;
-            let Some(row) = row else { return Ok(None) };
+            let Some(row) = row else { return hand.let_go() };
             let begins_at = begins_after.unwrap_or_else(|| Position(unsigned(row.get(1))));
             // By itself, before anything is held: where it begins stands, whether or not something goes out.
             let begin = "INSERT INTO build.sent (name, position, build) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
             client.execute(begin, &[&name, &bigint(begins_at.0), &row.get::<_, i64>(0)]).await.map_err(|error| database(&error))?;
             info!(projection = name, position = %begins_at, "what comes after this goes out");
         }
+        let waits = "SELECT s.position, r.position FROM build.sent s JOIN build.registry r USING (name)
+             WHERE name = $1 AND r.state = 'serving' AND r.version = $2";
+        let row = client.query_opt(waits, &[&name, &version]).await.map_err(|error| database(&error))?;
+        let Some(row) = row else { return hand.let_go() };
+        let (sent_to, position) = (Position(unsigned(row.get(0))), Position(unsigned(row.get(1))));
+        if position <= sent_to {
+            // Nothing is waiting, so nothing is held.
+            (hand.sent_to, hand.until) = (sent_to, sent_to);
+            drop(hand.connection.take());
+            return Ok(Some(hand));
+        }
         client.batch_execute("BEGIN").await.map_err(|error| database(&error))?;
         let held = "SELECT position FROM build.sent WHERE name = $1 FOR UPDATE SKIP LOCKED";
-        let Some(held) = client.query_opt(held, &[&name]).await.map_err(|error| database(&error))? else { return Ok(None) };
+        let Some(held) = client.query_opt(held, &[&name]).await.map_err(|error| database(&error))? else {
+            client.batch_execute("ROLLBACK").await.map_err(|error| database(&error))?;
+            return hand.let_go();
+        };
         // From here on no swap comes between: it takes the same row. What serves is asked again.
         let row = client.query_opt(serving, &[&name, &version]).await.map_err(|error| database(&error))?;
         let Some(row) = row else { return Ok(None) };
