@@ -93,8 +93,14 @@ impl Ledger {
     }
 
     fn serve(&self, roles: &str) -> Serving {
+        self.serve_with(roles, &[])
+    }
+
+    /// Serves with these settings, too.
+    fn serve_with(&self, roles: &str, environment: &[(&str, &str)]) -> Serving {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let child = self.command(&["serve", "--roles", roles, "--listen", &address]).spawn().unwrap();
+        let mut command = self.command(&["serve", "--roles", roles, "--listen", &address]);
+        let child = command.envs(environment.iter().copied()).spawn().unwrap();
         Serving { child, url: format!("http://{address}"), client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
@@ -237,6 +243,32 @@ async fn of_two_processes_with_the_role_processes_one_works_and_the_other_takes_
     let types: Vec<Value> = ledger.events().into_iter().map(|event| event["type"].clone()).collect();
     assert_eq!(types.iter().filter(|name| *name == "session.billed").count(), 4, "each session once");
     stand_in.assert_no_sins();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_whom_one_server_registered_is_known_to_another_that_shares_its_keys() {
+    let Some(keys) = Database::new() else { return };
+    let stand_in = StandIn::start().await;
+    let ledger = Ledger::on(stand_in.url(), None);
+    let app = ledger.key(ledger.import()["operator_id"].as_str().unwrap(), "app");
+    let key_store = keys.url();
+    // As on two machines: each has a directory of its own.
+    let server = |data_dir: &str| ledger.serve_with("api", &[("CHARGELEDGER_KEY_STORE", &key_store), ("CHARGELEDGER_DATA_DIR", data_dir)]);
+    let (one, other) = (server("one"), server("other"));
+    one.until_ready().await;
+    other.until_ready().await;
+
+    let person = json!({"phone": "13800138000", "name": "王小明", "plate": "粤B12345"});
+    let (status, registered) = one.post(&app, "/v1/users", &person).await;
+    assert_eq!(status, 201, "{registered}");
+    let user = registered["user_id"].as_str().unwrap();
+    let (status, known) = other.get(&app, &format!("/v1/users/{user}")).await;
+    assert_eq!((status, &known["name"], &known["plate"]), (200, &json!("王小明"), &json!("粤B12345")), "{known}");
+    let (status, taken) = other.post(&app, "/v1/users", &person).await;
+    assert_eq!(status, 409, "the number has an owner: {taken}");
+    for directory in ["one", "other"] {
+        assert!(!ledger.directory.path().join(directory).join("keys.db").exists(), "no second key store");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
