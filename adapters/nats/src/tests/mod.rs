@@ -2,6 +2,7 @@
 
 mod cluster;
 mod consuming;
+mod measuring;
 mod mending;
 mod publishing;
 
