@@ -152,6 +152,8 @@ impl Writing {
             World::Configured if is_prompt => (Behaviour::Prompt, true),
             World::Configured => (Behaviour::realistic(rand::random()), false),
         };
+        // With the log and the keys elsewhere, nobody else has made it.
+        std::fs::create_dir_all(store_path(config)).with_context(|| format!("{} cannot be made", store_path(config).display()))?;
         let (sandbox, reports) = SandboxChannel::open(&sandbox_path(config), behaviour, pays_at_once).context("the sandbox channel")?;
         let mood = if world == World::Imported { DeviceMood::Silent } else { DeviceMood::Willing };
         let (devices, started) = SimulatedGateway::new(mood);
