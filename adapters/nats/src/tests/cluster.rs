@@ -65,10 +65,13 @@ async fn members_that_are_killed_and_come_back_under_load_cost_no_event() {
     let (handled, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let consumer = tokio::spawn(consuming(servers.urls(), path.clone(), handled.clone(), stop.clone()));
     let writing = tokio::spawn({
-        let (log, stop) = (log.clone(), stop.clone());
+        let (log, stop, handled) = (log.clone(), stop.clone(), handled.clone());
         async move {
-            while !stop.load(Ordering::SeqCst) && log.head().await.unwrap().events < 20_000 {
-                grow(&log, 20).await;
+            while !stop.load(Ordering::SeqCst) {
+                // Never done, so that there is always something to go on with; and never far ahead of the consumer.
+                if log.head().await.unwrap().events < handled.load(Ordering::SeqCst) + 1_000 {
+                    grow(&log, 20).await;
+                }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
