@@ -8,6 +8,7 @@
 //! | [`geo`] | coordinates for distances |
 //! | [`query`] | the port of those who read |
 //! | [`quarantine`], [`halted`] | which events a projection steps over, by an operator's decision; at which one it stands |
+//! | [`rate`] | how many events a second, lately |
 //! | [`observer`] | who is told of events once a view holds them |
 //! | [`runner`], [`feed`] | one reader of the log, a task for each projection; `projector` is such a task, `supervisor` its watchdog, `registry` what it hears from outside |
 //! | [`outbox`] | what goes out of a read model, each once, whatever becomes of its builds |
@@ -29,6 +30,7 @@ pub mod port;
 mod projector;
 pub mod quarantine;
 pub mod query;
+pub mod rate;
 pub mod rebuild;
 mod registry;
 pub mod runner;

@@ -8,10 +8,8 @@ use domain::time::Timestamp;
 
 use crate::feed::Feed;
 use crate::port::{Build, Counted, Halt};
+use crate::rate::Rate;
 use crate::registry::Seen;
-
-/// A rate that is older than this many seconds says nothing about now.
-const RATE_SECONDS_MAX: u64 = 5;
 
 /// What a projection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -80,7 +78,7 @@ pub(crate) struct Progress {
     pub(crate) halt: Option<Halt>,
     /// How often the watchdog started it again.
     pub(crate) restarts: u64,
-    rate: Option<(Instant, f64)>,
+    rate: Rate,
 }
 
 impl Progress {
@@ -126,17 +124,7 @@ impl Progress {
         self.position = position;
         self.counted = counted;
         self.recorded_at = recorded_at.or(self.recorded_at);
-        let seconds = began.elapsed().as_secs_f64().max(0.000_001);
-        #[allow(clippy::cast_precision_loss)]
-        let now = events as f64 / seconds;
-        let smooth = self.rate.map_or(now, |(_, before)| before * 0.7 + now * 0.3);
-        self.rate = Some((Instant::now(), smooth));
-    }
-
-    fn events_per_s(&self) -> u64 {
-        let recent = self.rate.filter(|(when, _)| when.elapsed().as_secs() < RATE_SECONDS_MAX);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        recent.map_or(0, |(_, rate)| rate as u64)
+        self.rate.measured(events, began.elapsed().as_secs_f64());
     }
 }
 
@@ -207,7 +195,7 @@ pub(crate) async fn look(
             lag_events,
             lag_seconds: if lag_events == 0 { 0 } else { lag },
             counted: progress.counted,
-            events_per_s: progress.events_per_s(),
+            events_per_s: progress.rate.events_per_s(),
             restarts: progress.restarts,
             error,
             halt: progress.halt,

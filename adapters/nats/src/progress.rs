@@ -3,11 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::log::{EventStore, Filter, Position, StoreError};
+use projections::rate::Rate;
 use serde::Serialize;
 use tokio::time::Instant;
-
-/// A rate that is older than this many seconds says nothing about now.
-const RATE_SECONDS_MAX: u64 = 5;
 
 /// What the publisher is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -63,7 +61,7 @@ pub struct Progress {
     pub displaced: u64,
     /// What is the matter, if something is.
     pub error: Option<String>,
-    rate: Option<(Instant, f64)>,
+    rate: Rate,
     batch: Option<(Instant, u64)>,
 }
 
@@ -77,9 +75,7 @@ impl Progress {
         *sum += events;
         let seconds = since.elapsed().as_secs_f64();
         if seconds >= 0.5 {
-            #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
-            let now = *sum as f64 / seconds;
-            self.rate = Some((Instant::now(), now));
+            self.rate.measured(*sum, seconds);
             self.batch = None;
         }
     }
@@ -94,12 +90,6 @@ impl Progress {
         let is_news = self.state != state;
         self.state = state;
         is_news
-    }
-
-    fn events_per_s(&self) -> u64 {
-        let recent = self.rate.filter(|(when, _)| when.elapsed().as_secs() < RATE_SECONDS_MAX);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is not negative and far below the bound")]
-        recent.map_or(0, |(_, rate)| rate as u64)
     }
 }
 
@@ -141,7 +131,7 @@ pub async fn status(log: &dyn EventStore, progress: &Progress) -> Result<Status,
         head: head.position,
         lag_events,
         lag_seconds,
-        events_per_s: progress.events_per_s(),
+        events_per_s: progress.rate.events_per_s(),
         published: progress.published,
         displaced: progress.displaced,
         error: progress.error.clone(),

@@ -76,7 +76,7 @@ impl EventStore for Observed {
             #[allow(clippy::cast_precision_loss, reason = "a gauge is a float; no money in it")]
             metrics::gauge!("chargeledger_ledger_position", "engine" => self.engine).set(appended.position.0 as f64);
             for event_type in types {
-                metrics::counter!("chargeledger_events_appended_total", "type" => event_type.as_str().to_owned()).increment(1);
+                metrics::counter!("chargeledger_events_appended_total", "type" => event_type.0).increment(1);
             }
         }
         if let (Some(traces), Some(spans)) = (&self.traces, spans) {
