@@ -36,7 +36,7 @@ pub(crate) const LOG_KIND: Kind = Kind { application_id: APPLICATION_ID, version
 pub(crate) fn open_writing(path: &Path, kind: Kind) -> Result<Connection, OpenError> {
     let mut connection = Connection::open(path).map_err(store_error)?;
     let settings = "PRAGMA busy_timeout = 5000; PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16000;
-        PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA trusted_schema = OFF;";
+        PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;";
     connection.execute_batch(settings).map_err(store_error)?;
     if is_empty(&connection)? {
         create(&mut connection, kind)?;
