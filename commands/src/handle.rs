@@ -1,69 +1,27 @@
 //! One way in for every aggregate: load, decide, append, and again when somebody else was faster.
 //!
 //! A command is recognised by its id: before deciding, its events are looked for in the stream, so that a retry after a lost answer never decides
-//! again. Aggregates in use stay in a bounded cache; a conflict says when the cache is behind.
+//! again. Aggregates in use stay in memory (`hot`); a conflict says when one is behind.
 
-use std::any::Any;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::decider::Decider;
 use domain::event::DecodeError;
-use domain::ids::{CommandId, EventId, OperatorId};
-use domain::log::{Actor, AppendError, EventStore, Expected, Metadata, NewEvent, Position, Revision, StoreError, StreamId};
-use domain::time::Timestamp;
+use domain::ids::{CommandId, EventId};
+use domain::log::{AppendError, EventStore, Metadata, NewEvent, Position, Revision, StoreError, StreamId};
 use lru::LruCache;
-use uuid::Uuid;
 
+use crate::envelope::Envelope;
+use crate::hot::{Hot, HotAggregates};
 use crate::measure;
 use crate::port::{Clock, IdSource};
-use crate::snapshot::{Keeper, Snapshot, Snapshots, Written, clear_up};
+use crate::snapshot::{Keeper, Snapshot, Snapshots, clear_up};
 
 /// How often a command is decided anew because somebody else wrote first, before the caller is told to come back.
 const ATTEMPTS_MAX: usize = 32;
 /// How many events are read at a time while loading.
 const PAGE: usize = 512;
-/// The cache is divided, so that commands on different streams do not wait for one lock.
-const SHARDS: usize = 16;
-
-/// What surrounds a command: who, whose books, when, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
-    /// The command's own id. The same id is the same command.
-    pub command_id: CommandId,
-    /// The event that caused it, if one did.
-    pub causation_id: Option<EventId>,
-    /// The story it belongs to.
-    pub correlation_id: Uuid,
-    /// Who.
-    pub actor: Actor,
-    /// Whose books.
-    pub operator_id: OperatorId,
-    /// When the world did it.
-    pub occurred_at: Timestamp,
-}
-
-impl Envelope {
-    /// The envelope of another command within the same request, for another stream.
-    #[must_use]
-    pub fn step(&self, step: &str) -> Envelope {
-        Envelope { command_id: CommandId(Uuid::new_v5(&self.command_id.0, step.as_bytes())), ..self.clone() }
-    }
-
-    /// What a process manager sends because of an event: it happened when its cause happened.
-    #[must_use]
-    pub fn caused_by(cause: &Metadata, process: &'static str, step: &str) -> Envelope {
-        Envelope {
-            command_id: CommandId::caused_by(cause.event_id, step),
-            causation_id: Some(cause.event_id),
-            correlation_id: cause.correlation_id,
-            actor: Actor::system(process),
-            operator_id: cause.operator_id,
-            occurred_at: cause.occurred_at,
-        }
-    }
-}
 
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,39 +97,12 @@ pub struct Loaded<D> {
     pub revision: Option<Revision>,
 }
 
-/// An aggregate in the cache.
-struct Hot<D> {
-    state: D,
-    revision: Option<Revision>,
-    /// The commands that have written to it: a retry is recognised without reading the stream again.
-    commands: Written,
-    /// It began with a snapshot of this revision.
-    snapshot: Option<Revision>,
-    /// The stream has been read to its end, and everything that was written here since is in the state.
-    is_whole: bool,
-    /// An append has been sent of which nobody knows what became: it may land at any time, also after the stream has been read. The next append that is
-    /// answered settles it, because of two with the same expectation one wins.
-    is_doubtful: bool,
-}
-
-impl<D: Decider> Hot<D> {
-    fn absent() -> Hot<D> {
-        Hot { state: D::default(), revision: None, commands: Written::default(), snapshot: None, is_whole: false, is_doubtful: false }
-    }
-
-    fn expected(&self) -> Expected {
-        self.revision.map_or(Expected::NoStream, Expected::Exact)
-    }
-}
-
-type Shard = Mutex<LruCache<StreamId, Arc<dyn Any + Send + Sync>>>;
-
 /// Where commands are carried out.
 pub struct Ledger {
     store: Arc<dyn EventStore>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    cache: Vec<Shard>,
+    hot: HotAggregates,
     origins: Mutex<LruCache<StreamId, Metadata>>,
     is_only_writer: bool,
     keeper: Option<Keeper>,
@@ -181,10 +112,8 @@ impl Ledger {
     /// A ledger over an engine; `hot_streams_max` aggregates stay in memory.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, hot_streams_max: usize) -> Ledger {
-        let each = NonZeroUsize::new(hot_streams_max / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        let cache = (0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect();
         let origins = Mutex::new(LruCache::new(NonZeroUsize::new(hot_streams_max).unwrap_or(NonZeroUsize::MIN)));
-        Ledger { store, clock, ids, cache, origins, is_only_writer: false, keeper: None }
+        Ledger { store, clock, ids, hot: HotAggregates::new(hot_streams_max), origins, is_only_writer: false, keeper: None }
     }
 
     /// For an engine that lets one process write, and a process that has one ledger: an aggregate in memory is the newest, and is not read again.
@@ -277,7 +206,7 @@ impl Ledger {
         commands: &[(D::Command, Envelope)],
         only_at: Option<Revision>,
     ) -> Result<Done<D>, HandleError<D::Error>> {
-        let entry = self.hot::<D>(stream);
+        let entry = self.hot.of::<D>(stream);
         let mut hot = entry.lock().await;
         // Whether the state holds all that was there when the commands came.
         let mut is_newest = self.is_newest(&hot);
@@ -313,7 +242,7 @@ impl Ledger {
             let new: Vec<NewEvent> = decided
                 .iter()
                 .map(|(envelope, index, event)| {
-                    NewEvent::encode(&event.clone().into(), metadata(envelope, EventId::of(envelope.command_id, *index), recorded_at))
+                    NewEvent::encode(&event.clone().into(), envelope.metadata(EventId::of(envelope.command_id, *index), recorded_at))
                 })
                 .collect();
             let origin = hot.revision.is_none().then(|| new.first().map(|first| first.metadata.clone())).flatten();
@@ -370,7 +299,7 @@ impl Ledger {
     /// # Errors
     /// When the engine cannot, or this release cannot read what it holds.
     pub async fn load<D: Decider>(&self, stream: &StreamId) -> Result<Loaded<D>, HandleError<std::convert::Infallible>> {
-        let entry = self.hot::<D>(stream);
+        let entry = self.hot.of::<D>(stream);
         let mut hot = entry.lock().await;
         if !self.is_newest(&hot) {
             self.catch_up(stream, &mut hot).await?;
@@ -387,7 +316,7 @@ impl Ledger {
         stream: &StreamId,
         command_id: CommandId,
     ) -> Result<bool, HandleError<std::convert::Infallible>> {
-        let entry = self.hot::<D>(stream);
+        let entry = self.hot.of::<D>(stream);
         let mut hot = entry.lock().await;
         if !self.is_newest(&hot) {
             self.catch_up(stream, &mut hot).await?;
@@ -482,29 +411,6 @@ impl Ledger {
             }
         }
     }
-
-    /// The aggregate's place in the cache. Whoever works on it holds its lock, and it stays as long as somebody does: two of one aggregate would not know of
-    /// each other.
-    fn hot<D: Decider>(&self, stream: &StreamId) -> Arc<tokio::sync::Mutex<Hot<D>>> {
-        let mut shard = self.shard(stream).lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hot) = shard.get(stream).and_then(|entry| Arc::clone(entry).downcast().ok()) {
-            return hot;
-        }
-        let fresh = Arc::new(tokio::sync::Mutex::new(Hot::<D>::absent()));
-        let mut evicted = shard.push(stream.clone(), Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>);
-        while let Some((stream, in_use)) = evicted.take().filter(|(_, entry)| Arc::strong_count(entry) > 1) {
-            let room_for_one_more = shard.cap().saturating_add(1);
-            shard.resize(room_for_one_more);
-            evicted = shard.push(stream, in_use);
-        }
-        fresh
-    }
-
-    fn shard(&self, stream: &StreamId) -> &Shard {
-        let mut hasher = DefaultHasher::new();
-        stream.hash(&mut hasher);
-        &self.cache[usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)]
-    }
 }
 
 /// An event that a command became, with the command's envelope and the event's place among what it became.
@@ -520,17 +426,4 @@ fn decide_all<'a, D: Decider>(state: &D, commands: &[&'a (D::Command, Envelope)]
         decided.extend(events.into_iter().enumerate().map(|(index, event)| (envelope, index, event)));
     }
     Ok((state, decided))
-}
-
-fn metadata(envelope: &Envelope, event_id: EventId, recorded_at: Timestamp) -> Metadata {
-    Metadata {
-        event_id,
-        command_id: envelope.command_id,
-        causation_id: envelope.causation_id,
-        correlation_id: envelope.correlation_id,
-        actor: envelope.actor.clone(),
-        operator_id: envelope.operator_id,
-        occurred_at: envelope.occurred_at,
-        recorded_at,
-    }
 }

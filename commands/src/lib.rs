@@ -3,7 +3,8 @@
 //! | module | what |
 //! |---|---|
 //! | [`port`] | clock, ids, payment channels, devices, keys of personal data |
-//! | [`handle`] | load → decide → append, retry on conflict |
+//! | [`handle`], [`envelope`] | load → decide → append, retry on conflict; what surrounds a command |
+//! | `hot` | the aggregates that stay in memory |
 //! | [`snapshot`] | states of streams that grow for years, beside the log |
 //! | [`request`] | who asks, and a client's idempotency key |
 //! | [`session`], [`device`] | starting and stopping; what devices report |
@@ -17,10 +18,12 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod device;
+pub mod envelope;
 pub mod error;
 pub mod estate;
 pub mod following;
 pub mod handle;
+mod hot;
 pub mod key;
 mod measure;
 pub mod operator;
@@ -43,8 +46,9 @@ use domain::ids::OperatorId;
 use domain::log::{Metadata, StreamId};
 use domain::payment::Channel;
 
+pub use envelope::Envelope;
 pub use error::CommandError;
-pub use handle::{Done, Envelope, HandleError, Ledger, Loaded};
+pub use handle::{Done, HandleError, Ledger, Loaded};
 pub use request::{Caller, RequestIds};
 
 /// Everything that can be asked of the ledger. One file per noun holds what its requests do.

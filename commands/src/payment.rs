@@ -10,8 +10,9 @@ use domain::wallet::{Wallet, WalletCommand};
 use uuid::Uuid;
 
 use crate::Commands;
+use crate::envelope::Envelope;
 use crate::error::CommandError;
-use crate::handle::{Done, Envelope, Loaded};
+use crate::handle::{Done, Loaded};
 use crate::port::{ChannelReport, payment_no, payment_of, refund_no, refund_of};
 use crate::request::{Caller, RequestIds};
 

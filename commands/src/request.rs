@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::Commands;
+use crate::envelope::Envelope;
 use crate::error::CommandError;
-use crate::handle::Envelope;
 
 /// On whose behalf, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]

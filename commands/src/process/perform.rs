@@ -15,8 +15,9 @@ use futures::future::BoxFuture;
 use tracing::debug;
 
 use super::{Action, Step};
+use crate::envelope::Envelope;
 use crate::error::CommandError;
-use crate::handle::{Done, Envelope};
+use crate::handle::Done;
 use crate::port::{ChannelError, DeviceError, PayOrder, RefundOrder, StartOrder, StopOrder, payment_no, refund_no, refund_reason};
 use crate::{Commands, port};
 

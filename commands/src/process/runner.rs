@@ -23,8 +23,8 @@ use uuid::Uuid;
 use super::deadlines::{Deadlines, Missed};
 use super::{REACTS_TO, Step, react};
 use crate::Commands;
+use crate::envelope::Envelope;
 use crate::error::CommandError;
-use crate::handle::Envelope;
 
 /// The process whose stream keeps the place.
 pub const NAME: &str = "managers";
