@@ -15,7 +15,7 @@ const DOMAIN_DEPENDENCIES: &[&str] =
     &["async-trait", "futures", "jiff", "rmp-serde", "rust_decimal", "schemars", "serde", "sha2", "thiserror", "uuid"];
 
 /// What only the outer rings do. Commands and projections may run tasks, but they reach disks, databases and networks through ports.
-const OUTSIDE_ONLY: &[&str] = &["rusqlite", "tokio-postgres", "deadpool-postgres", "axum", "reqwest", "clap", "fs4", "csv"];
+const OUTSIDE_ONLY: &[&str] = &["rusqlite", "tokio-postgres", "deadpool-postgres", "axum", "reqwest", "clap", "fs4", "rustix", "csv"];
 
 /// Words that read a clock, throw dice or leave the process.
 const IMPURE: &[&str] = &[

@@ -11,6 +11,7 @@
 //! | [`backup`] | copies while it is being written to, and the way back |
 //! | [`key_store`] | the keys of personal data, in a file of their own beside the log |
 //! | [`snapshots`] | states of streams that grow for years, in a file that may be lost |
+//! | [`disk`] | what room is left where it lies |
 //! | [`bench`] | durable appends against the bound of the same disk |
 //!
 //! One directory holds it all: `log.db`, `keys.db`, `snapshots.db`, and `writer.lock`, which names the writing process. Why SQLite, and why these
@@ -21,6 +22,7 @@
 pub mod backup;
 pub mod bench;
 mod database;
+pub mod disk;
 mod error;
 pub mod key_store;
 mod lock;

@@ -26,13 +26,14 @@ use crate::observing::Observing;
 
 /// Does its work until the process is told to stop, or cannot do any of it.
 pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<TcpListener>) -> anyhow::Result<()> {
-    let observing = Observing::start(config, &roles.names())?;
+    let mut observing = Observing::start(config, &roles.names())?;
     let projects = roles.has(ServeRole::Projector);
     let database = read_models(config)?;
     if projects && database.is_none() {
         bail!("no database is configured: set CHARGELEDGER_DATABASE_URL");
     }
     let log = observed(config, open_reading(config).await?, observing.traces.clone());
+    observing.look_at_the_disk(config);
     let projecting = database.as_ref().filter(|_| projects).map(|database| {
         (start_projections(config, log.clone(), database, observing.observer()), keep_built(config, log.clone(), database))
     });

@@ -114,8 +114,9 @@ impl<'a> Roles<'a> {
 
 /// Runs these roles until the process is told to stop, then lets everything finish what is in hand.
 pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<TcpListener>) -> anyhow::Result<()> {
-    let observing = Observing::start(config, &roles.names())?;
+    let mut observing = Observing::start(config, &roles.names())?;
     let writing = Writing::open(config, World::Configured, observing.traces.clone()).await.map_err(only_one_writes)?;
+    observing.look_at_the_disk(config);
     let log = writing.log.clone();
     let database = read_models(config)?;
     let managers = match roles.has(ServeRole::Processes) {
