@@ -132,8 +132,13 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     drop_null_body(operation);
     say_what_cursors_are(operation);
     add_problems(operation, &[400, 401, 403, 429, 500, 503]);
-    if path.contains('{') {
+    // What is explained is named in the query.
+    if path.contains('{') || path == "/v1/ledger/explain" {
         add_problems(operation, &[404]);
+    }
+    // A build that is asked for may not be there, or be in use.
+    if path.starts_with("/v1/projections/{name}/") {
+        add_problems(operation, &[409]);
     }
     let has_body = operation.contains_key("requestBody");
     if has_body {

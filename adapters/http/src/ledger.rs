@@ -169,9 +169,7 @@ async fn statement(
     look: Look,
     Params(params): Params<StatementParams>,
 ) -> Result<Shown, Problem> {
-    let is_code =
-        (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    if !is_code || params.detail.as_deref().is_some_and(|detail| detail.chars().any(char::is_control)) {
+    if !is_code(&code) || params.detail.as_deref().is_some_and(|detail| detail.chars().any(char::is_control)) {
         return Err(Problem::not_found("account", &code.chars().filter(|c| !c.is_control()).take(64).collect::<String>()));
     }
     let query = StatementQuery {
@@ -219,6 +217,11 @@ pub struct EntryParams {
     cursor: Option<String>,
 }
 
+/// Whether an account could be called so.
+fn is_code(account: &str) -> bool {
+    (1..=64).contains(&account.len()) && account.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
 /// Postings of journal entries
 ///
 /// One row a line, in the order of recording; lines of one `position` are one entry, and its id.
@@ -226,8 +229,8 @@ pub struct EntryParams {
     extensions(("x-read-model" = json!("journal"))),
     responses((status = 200, description = "In the order of recording.", body = Page<PostingRow>)))]
 async fn entries(State(api): State<Arc<Api>>, look: Look, Params(params): Params<EntryParams>) -> Result<Listed, Problem> {
-    if params.account.as_deref().is_some_and(|account| account.chars().any(char::is_control)) {
-        return Err(Problem::new(Kind::InvalidQuery, "account: it has a control character in it"));
+    if params.account.as_deref().is_some_and(|account| !is_code(account)) {
+        return Err(Problem::new(Kind::InvalidQuery, "account: 1 to 64 letters, digits, dots, hyphens and underscores"));
     }
     let query = Query::of("journal", look.operator_id())
         .by_id("session_id", params.session_id)
