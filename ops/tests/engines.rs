@@ -2,10 +2,15 @@
 
 mod database;
 mod serving;
+#[allow(unreachable_pub, dead_code)]
+#[path = "../../adapters/postgres/tests/support/way.rs"]
+mod way;
 
 use std::time::{Duration, Instant};
 
-use serving::{Ledger, PATIENCE, Serving};
+use nats_feed::testing::{Servers, until};
+use serving::{Ledger, PATIENCE, Serving, json_of};
+use way::{Way, way_to};
 
 /// The number of a metric, once it is there.
 async fn measured(serving: &Serving, metric: &str) -> f64 {
@@ -26,4 +31,56 @@ async fn every_process_on_the_embedded_store_says_what_room_its_disk_has() {
     for serving in [ledger.serve("api,processes"), ledger.serve("projector")] {
         assert!(measured(&serving, "chargeledger_store_free_bytes ").await > 0.0);
     }
+}
+
+/// The line that says whether callers of an engine are turned away.
+fn breaker(engine: &str, is_open: u8) -> String {
+    format!("chargeledger_engine_breaker_open{{engine=\"{engine}\"}} {is_open}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_does_not_answer_queries_are_refused_at_once_and_commands_go_on() {
+    let Some(ledger) = Ledger::new() else { return };
+    let made = json_of(&ledger.run(&["key", "create", "--role", "app", "--operator", &ledger.operator, "--json"]));
+    let key = made["secret"].as_str().unwrap();
+    let (url, way) = way_to(&ledger.database.url()).await;
+    let serving = ledger.serve_with("api,projector", &[("CHARGELEDGER_DATABASE_URL", &url)]);
+    serving.until_measured(&breaker("postgres", 0)).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let query = async || {
+        let asking = Instant::now();
+        let answer = client.get(format!("{}/v1/sessions", serving.url)).bearer_auth(key).send().await.ok()?;
+        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        Some((answer.status().as_u16(), retry_after, asking.elapsed()))
+    };
+    let is_answered = async || query().await.is_some_and(|(status, ..)| status == 200);
+    until("queries are answered", is_answered).await;
+
+    way.send_replace(Way::Silent);
+    until("queries are refused at once", async || {
+        let Some((status, retry_after, took)) = query().await else { return false };
+        assert!(status == 503 && retry_after.is_some() || status == 200, "{status}");
+        status == 503 && took < Duration::from_millis(500)
+    })
+    .await;
+    serving.until_measured(&breaker("postgres", 1)).await;
+    let user = client.post(format!("{}/v1/users", serving.url)).bearer_auth(key).json(&serde_json::json!({"phone": "13800138000"}));
+    assert_eq!(user.send().await.unwrap().status(), 201);
+
+    way.send_replace(Way::Open);
+    until("queries are answered again", is_answered).await;
+    serving.until_measured(&breaker("postgres", 0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_without_its_server_is_a_metric_and_goes_on_when_it_is_back() {
+    let (Some(ledger), Some(mut servers)) = (Ledger::new(), Servers::start(1)) else { return };
+    let publisher = ledger.serve_with("publisher", &[("CHARGELEDGER_NATS_URL", &servers.urls())]);
+    publisher.until_measured(&breaker("nats", 0)).await;
+    publisher.until_measured("chargeledger_feed_state{state=\"live\"} 1").await;
+    servers.kill(0);
+    publisher.until_measured(&breaker("nats", 1)).await;
+    servers.restart(0);
+    publisher.until_measured(&breaker("nats", 0)).await;
+    publisher.until_measured("chargeledger_feed_state{state=\"live\"} 1").await;
 }

@@ -246,6 +246,32 @@ async fn of_two_processes_with_the_role_processes_one_works_and_the_other_takes_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_is_a_metric_until_it_answers_again() {
+    let stand_in = StandIn::start().await;
+    let ledger = Ledger::on(stand_in.url(), None);
+    ledger.import();
+    let api = ledger.serve("api");
+    api.until_ready().await;
+    let measured = async |line: &str| {
+        let began = Instant::now();
+        loop {
+            let text = api.client.get(format!("{}/metrics", api.url)).send().await.unwrap().text().await.unwrap();
+            if text.lines().any(|known| known == line) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{line} in {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    measured("chargeledger_engine_breaker_open{engine=\"esdb\"} 0").await;
+    stand_in.be_silent(true);
+    measured("chargeledger_engine_breaker_open{engine=\"esdb\"} 1").await;
+    stand_in.be_silent(false);
+    measured("chargeledger_engine_breaker_open{engine=\"esdb\"} 0").await;
+    stand_in.assert_no_sins();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_driver_whom_one_server_registered_is_known_to_another_that_shares_its_keys() {
     let Some(keys) = Database::new() else { return };
     let stand_in = StandIn::start().await;

@@ -8,6 +8,7 @@
 //! | [`geo`] | coordinates for distances |
 //! | [`query`] | the port of those who read |
 //! | [`quarantine`], [`halted`] | which events a projection steps over, by an operator's decision; at which one it stands |
+//! | [`breaker`] | what turns callers of an engine away while that does not answer |
 //! | [`rate`] | how many events a second, lately |
 //! | [`observer`] | who is told of events once a view holds them |
 //! | [`runner`], [`feed`] | one reader of the log, a task for each projection; `projector` is such a task, `supervisor` its watchdog, `registry` what it hears from outside |
@@ -18,6 +19,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod breaker;
 pub mod context;
 pub mod feed;
 pub mod fold;

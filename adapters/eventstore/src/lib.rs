@@ -8,7 +8,6 @@
 //! one conflict ends a batch session; the log is followed by reading on from our own place (`waiting.rs`), and appends are single calls.
 
 mod append;
-mod breaker;
 mod cursor;
 mod link;
 mod marks;

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use domain::log::StoreError;
 use eventstore::{Client, ClientSettings, Error};
 use futures::FutureExt as _;
+use projections::breaker::Breaker;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
-use crate::breaker::Breaker;
 use crate::tls::claim_tls;
 use crate::url::{EsdbUrl, UrlError};
 use crate::wire::Ledger;
@@ -41,6 +41,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_millis(800);
 /// Calls under way at once. The server takes 100 on a connection; whoever waits for a place has not begun, and has its whole deadline before it.
 const CALLS_MAX: usize = 90;
+/// Tries in a row without an answer, of all calls together, after which callers are turned away: one call in trouble makes several.
+const FAILURES_MAX: u32 = 8;
 /// How often a client follows the leader that it has been told of, before the cluster is looked at again.
 const FOLLOWS_MAX: u32 = 2;
 
@@ -124,7 +126,7 @@ impl Link {
             settings,
             has_account: url.has_account(),
             patience,
-            breaker: Breaker::default(),
+            breaker: Breaker::new("esdb", FAILURES_MAX),
             places: Semaphore::new(CALLS_MAX),
             slot,
         })
@@ -148,9 +150,10 @@ impl Link {
         let mut begun = None;
         let (mut pause, mut follows, mut is_unclear) = (PAUSE_MIN, 0, false);
         loop {
-            if let Err(reason) = self.breaker.admit(Instant::now()) {
-                return Err(Trouble::Away { reason: self.advice(&reason), is_unclear });
-            }
+            let pass = match self.breaker.admit(Instant::now()) {
+                Ok(pass) => pass,
+                Err(refused) => return Err(Trouble::Away { reason: self.advice(&refused.reason), is_unclear }),
+            };
             // It is never closed.
             let place = self.places.acquire().await;
             let begun = *begun.get_or_insert_with(Instant::now);
@@ -158,13 +161,13 @@ impl Link {
             let tried = AssertUnwindSafe(attempt(line)).catch_unwind();
             let (verdict, reason) = match tokio::time::timeout(self.patience.deadline, tried).await {
                 Ok(Ok(Ok(value))) => {
-                    self.breaker.answered();
+                    pass.answered();
                     return Ok(value);
                 }
                 Ok(Ok(Err(error))) => {
                     let verdict = judge(&error);
                     if matches!(verdict, Verdict::Final) {
-                        self.breaker.answered();
+                        pass.answered();
                         return Err(Trouble::Answer(error));
                     }
                     (verdict, error.to_string())
@@ -175,7 +178,7 @@ impl Link {
             // Nobody waits behind a pause.
             drop(place);
             is_unclear = true;
-            self.breaker.failed(Instant::now(), &reason);
+            pass.failed(Instant::now(), &reason);
             match verdict {
                 Verdict::Follow if follows < FOLLOWS_MAX => follows += 1,
                 Verdict::Again => {}

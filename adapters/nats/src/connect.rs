@@ -1,17 +1,24 @@
 //! The connection to NATS. It comes back by itself, each time after a longer pause, for as long as it takes.
+//!
+//! Without it, the client keeps what it is asked and says nothing until the time is over. So those who ask (the publisher that looks for its place, the sender of notices)
+//! pass a breaker. It is told of the connection, too: who is connected again is let in at once. The messages of the feed do not pass it: they go out many at a time, without
+//! waiting, and whoever publishes them stops by itself when nothing is acknowledged.
 
+use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_nats::jetstream::context::RequestErrorKind;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use percent_encoding::percent_decode_str;
+use projections::breaker::Breaker;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use crate::error::FeedError;
+use crate::error::{FeedError, chain};
 
 /// A server that has not answered by then is away.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -19,12 +26,15 @@ pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
 const RECONNECT_MAX: Duration = Duration::from_secs(4);
 /// Messages on their way from this process to the socket: more than any window, so that publishing never waits where nobody listens.
 const CLIENT_CAPACITY: usize = 16_384;
+/// Questions in a row without an answer before nobody waits any more: each has waited for [`ANSWER_MAX`].
+const FAILURES_MAX: u32 = 2;
 
 /// A connection to a NATS server, or to a cluster of them.
 #[derive(Clone, Debug)]
 pub struct Nats {
     pub(crate) client: Client,
     pub(crate) context: jetstream::Context,
+    pub(crate) breaker: Arc<Breaker>,
 }
 
 /// The servers that a setting names: `nats://a:4222,nats://b:4222`.
@@ -47,7 +57,7 @@ impl Nats {
     /// # Errors
     /// When the URLs are none.
     pub async fn lazily(urls: &str, name: &str) -> Result<Nats, FeedError> {
-        Nats::of(urls, options(name).retry_on_initial_connect()).await
+        Nats::of(urls, |breaker| options(name, breaker).retry_on_initial_connect()).await
     }
 
     /// Connects now, or says why not.
@@ -55,12 +65,14 @@ impl Nats {
     /// # Errors
     /// When no server can be reached.
     pub async fn connect(urls: &str, name: &str) -> Result<Nats, FeedError> {
-        let reached = tokio::time::timeout(ANSWER_MAX, Nats::of(urls, options(name))).await;
+        let reached = tokio::time::timeout(ANSWER_MAX, Nats::of(urls, |breaker| options(name, breaker))).await;
         reached.unwrap_or_else(|_| Err(FeedError::Unavailable { reason: "no server has answered".to_owned() }))
     }
 
-    async fn of(urls: &str, options: ConnectOptions) -> Result<Nats, FeedError> {
+    async fn of(urls: &str, options: impl FnOnce(Arc<Breaker>) -> ConnectOptions) -> Result<Nats, FeedError> {
         let servers = servers(urls).map_err(|reason| FeedError::Refused { reason: format!("CHARGELEDGER_NATS_URL: {reason}") })?;
+        let breaker = Arc::new(Breaker::new("nats", FAILURES_MAX));
+        let options = options(breaker.clone());
         let options = match servers.iter().find(|server| server.has_user_pass()) {
             Some(server) => signed_in(options, server),
             None => options,
@@ -68,7 +80,7 @@ impl Nats {
         let client = options.connect(servers).await.map_err(|error| FeedError::unavailable(&error))?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_MAX);
-        Ok(Nats { client, context })
+        Ok(Nats { client, context, breaker })
     }
 
     /// Whether there is a connection at the moment.
@@ -100,7 +112,7 @@ fn signed_in(options: ConnectOptions, server: &ServerAddr) -> ConnectOptions {
     }
 }
 
-fn options(name: &str) -> ConnectOptions {
+fn options(name: &str, breaker: Arc<Breaker>) -> ConnectOptions {
     let seen = Arc::new(std::sync::atomic::AtomicBool::new(false));
     ConnectOptions::new()
         .name(name)
@@ -117,7 +129,7 @@ fn options(name: &str) -> ConnectOptions {
             doubled.min(RECONNECT_MAX).mul_f64(rand::random_range(0.75..1.0))
         })
         .event_callback(move |event| {
-            let seen = seen.clone();
+            let (seen, breaker) = (seen.clone(), breaker.clone());
             async move {
                 match event {
                     Event::Connected => {
@@ -125,8 +137,12 @@ fn options(name: &str) -> ConnectOptions {
                             metrics::counter!("chargeledger_feed_reconnects_total").increment(1);
                         }
                         info!("connected to NATS");
+                        breaker.answered();
                     }
-                    Event::Disconnected => warn!("the connection to NATS is lost"),
+                    Event::Disconnected => {
+                        warn!("the connection to NATS is lost");
+                        breaker.failed(Instant::now(), "the connection is lost");
+                    }
                     other => debug!(event = %other, "NATS"),
                 }
             }
@@ -136,11 +152,27 @@ fn options(name: &str) -> ConnectOptions {
 impl Nats {
     /// Asks the JetStream API, whose own refusals are told from no answer at all.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, subject: String, request: &(impl Serialize + Sync)) -> Result<T, Answered> {
-        match self.context.request(subject, request).await {
+        let question = self.context.request(subject, request);
+        match self.asked(question, |error| error.kind() == RequestErrorKind::NoResponders).await {
             Ok(Response::Ok(answer)) => Ok(answer),
             Ok(Response::Err { error }) => Err(Answered::Refused(error)),
-            Err(error) => Err(Answered::Not(FeedError::unavailable(&error))),
+            Err(error) => Err(Answered::Not(error)),
         }
+    }
+
+    /// What is said to one question; at once, that nobody says anything, while that is so. Servers that say that nobody has the stream are there.
+    pub(crate) async fn asked<T, E: Error + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, E>>,
+        is_answer: impl Fn(&E) -> bool,
+    ) -> Result<T, FeedError> {
+        let pass = self.breaker.admit(Instant::now()).map_err(|told| FeedError::Unavailable { reason: told.reason })?;
+        let answer = question.await;
+        match &answer {
+            Err(error) if !is_answer(error) => pass.failed(Instant::now(), &chain(error)),
+            Ok(_) | Err(_) => pass.answered(),
+        }
+        answer.map_err(|error| FeedError::unavailable(&error))
     }
 }
 

@@ -4,6 +4,7 @@
 //! again, and two processes cannot both send.
 
 use async_nats::HeaderMap;
+use async_nats::client::RequestErrorKind;
 use async_nats::header::{HeaderName, NATS_EXPECTED_STREAM};
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_trait::async_trait;
@@ -87,7 +88,8 @@ impl NoticeStream {
             headers.insert(NATS_EXPECTED_STREAM, self.settings.name.as_str());
             let subject = stream.subject(&message.kind);
             let asked = self.nats.client.request_with_headers(subject, headers, message.body.to_string().into());
-            match stored(&asked.await.map_err(|error| FeedError::unavailable(&error))?)? {
+            let answer = self.nats.asked(asked, |error| error.kind() == RequestErrorKind::NoResponders).await?;
+            match stored(&answer)? {
                 Stored::At(sequence) => {
                     end = End { sequence, position: Some(message.position) };
                     self.end = Some((stream, end));

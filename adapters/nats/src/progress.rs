@@ -125,8 +125,13 @@ pub async fn status(log: &dyn EventStore, progress: &Progress) -> Result<Status,
     let is_behind = head.position > progress.position;
     let lag_events = if is_behind { head.events.saturating_sub(progress.counted).max(1) } else { 0 };
     let lag_seconds = if is_behind { waits_since(log, progress.position).await? } else { 0 };
+    let state = match progress.state {
+        // Who finds its place at the head is live, though nothing has come since.
+        State::CatchingUp if !is_behind => State::Live,
+        state => state,
+    };
     Ok(Status {
-        state: progress.state,
+        state,
         position: progress.position,
         head: head.position,
         lag_events,

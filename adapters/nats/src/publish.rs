@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::client::RequestErrorKind;
 use async_nats::header::{HeaderName, NATS_EXPECTED_STREAM};
 use async_nats::{Message, StatusCode};
 use domain::ids::EventId;
@@ -223,6 +224,7 @@ impl Pump<'_> {
                 answer = acks.next() => {
                     let answer = answer.ok_or_else(|| FeedError::Unavailable { reason: "the connection is closed".to_owned() })?;
                     last_answer = Instant::now();
+                    self.stream.nats.breaker.answered();
                     let Some(asked) = flight.pop_front() else { continue };
                     let expected = answer.subject.rsplit('.').next().and_then(|end| end.parse().ok()) == Some(asked.sequence);
                     match stored(&answer)? {
@@ -247,7 +249,9 @@ impl Pump<'_> {
                 _ = look.tick() => {
                     let waits = !flight.is_empty();
                     if waits && last_answer.elapsed() > ANSWER_MAX {
-                        return Err(FeedError::Unavailable { reason: format!("nothing was acknowledged for {} s", ANSWER_MAX.as_secs()) });
+                        let reason = format!("nothing was acknowledged for {} s", ANSWER_MAX.as_secs());
+                        self.stream.nats.breaker.failed(Instant::now().into_std(), &reason);
+                        return Err(FeedError::Unavailable { reason });
                     }
                     if !*self.leads.borrow() {
                         self.land(&mut acks, flight).await;
@@ -339,7 +343,7 @@ pub(crate) async fn publish_one(
     let mut again = false;
     loop {
         let request = stream.nats.client.request_with_headers(subject.clone(), headers.clone(), event.payload.clone().into());
-        let answer = request.await.map_err(|error| FeedError::unavailable(&error))?;
+        let answer = stream.nats.asked(request, |error| error.kind() == RequestErrorKind::NoResponders).await?;
         match stored(&answer)? {
             Stored::At(sequence) if again => return Ok(Placed::Again(sequence)),
             Stored::At(sequence) => return Ok(Placed::At(sequence)),

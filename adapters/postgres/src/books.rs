@@ -45,13 +45,16 @@ impl ReadModels {
              GROUP BY 1, 2 ORDER BY 1, 2",
             conditions.all()
         );
-        let mut client = self.query_client().await?;
-        let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start();
-        let snapshot = snapshot.await.map_err(|error| database(&error))?;
         let position_sql = "SELECT position FROM build.registry WHERE name = $1 AND state = 'serving'";
-        let reached = snapshot.query_opt(position_sql, &[&view]).await.map_err(|error| database(&error))?;
-        let rows = snapshot.query(&sql, &borrowed(&conditions.parameters)).await.map_err(|error| database(&error))?;
-        snapshot.commit().await.map_err(|error| database(&error))?;
+        let (mut client, asking) = self.query_client().await?;
+        let read = asking.answer(async {
+            let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+            let reached = snapshot.query_opt(position_sql, &[&view]).await?;
+            let rows = snapshot.query(&sql, &borrowed(&conditions.parameters)).await?;
+            snapshot.commit().await?;
+            Ok((reached, rows))
+        });
+        let (reached, rows) = read.await?;
         let accounts = rows.iter().map(account_balance).collect::<Result<Vec<_>, _>>()?;
         let reached = Position(reached.map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0)));
         Ok(TrialBalance {

@@ -3,6 +3,7 @@
 //! Two pools, so that queries never wait for projectors nor projectors for queries. Commits do not wait for the disk: after a crash of
 //! the server, rows and checkpoint go back together, and the log brings them forward again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
@@ -12,6 +13,7 @@ use tokio_postgres::error::SqlState;
 use tracing::info;
 
 use crate::error;
+use crate::gate::{Asking, Gate};
 use crate::server::Server;
 
 mod migrations {
@@ -20,6 +22,9 @@ mod migrations {
 
 /// Serialises what makes schemas and builds, between processes too.
 pub(crate) const SCHEMA_LOCK: i64 = 0x6368_6c65_6467; // "chledg"
+
+/// A server that takes a connection and says nothing on it for so long is away.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// How the read models' database is used.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,7 @@ pub struct ReadModels {
     pub(crate) server: Server,
     pub(crate) queries: Pool,
     pub(crate) projectors: Pool,
+    pub(crate) gate: Arc<Gate>,
     is_ready: Mutex<bool>,
 }
 
@@ -65,7 +71,7 @@ impl ReadModels {
         let mut server =
             Server::of(url).map_err(|reason| ReadStoreError::Refused { reason: format!("CHARGELEDGER_DATABASE_URL: {reason}") })?;
         let config = &mut server.config;
-        config.application_name("chargeledger").connect_timeout(Duration::from_secs(5));
+        config.application_name("chargeledger").connect_timeout(CONNECT_MAX);
         // A server that has vanished without a word, as in a fail-over, is noticed in seconds, and not when TCP gives up after a quarter of an hour.
         config.keepalives(true).keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(2)).keepalives_retries(3);
         config.tcp_user_timeout(Duration::from_secs(15));
@@ -76,17 +82,21 @@ impl ReadModels {
         let queries = pool(&derived, settings.query_connections_max, settings.query_timeout, settings.wait_timeout)?;
         // A projector that waits for a connection is only late.
         let projectors = pool(&derived, settings.projector_connections_max, settings.projector_timeout, Duration::from_secs(300))?;
-        Ok(ReadModels { server, queries, projectors, is_ready: Mutex::new(false) })
+        let gate = Arc::new(Gate::new("postgres", settings.query_timeout));
+        Ok(ReadModels { server, queries, projectors, gate, is_ready: Mutex::new(false) })
     }
 
-    /// A connection for queries.
-    pub(crate) async fn query_client(&self) -> Result<Object, ReadStoreError> {
-        self.queries.get().await.map_err(|error| error::pool(&error))
+    /// A connection for one query, for whoever gets through.
+    pub(crate) async fn query_client(&self) -> Result<(Object, Asking<'_>), ReadStoreError> {
+        self.gate.connection(&self.queries).await
     }
 
     /// A connection for projectors.
     pub(crate) async fn projector_client(&self) -> Result<Object, ReadStoreError> {
-        self.projectors.get().await.map_err(|error| error::pool(&error))
+        self.projectors.get().await.map_err(|error| {
+            self.gate.note_pool(&error);
+            error::pool(&error)
+        })
     }
 
     /// Whether the server answers, for readiness.
@@ -94,8 +104,8 @@ impl ReadModels {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), ReadStoreError> {
-        let client = self.query_client().await?;
-        client.simple_query("SELECT 1").await.map(|_| ()).map_err(|error| error::database(&error))
+        let (client, asking) = self.query_client().await?;
+        asking.answer(client.simple_query("SELECT 1")).await.map(drop)
     }
 
     /// Makes the database, the schemas and the registry, if they are missing.
@@ -202,7 +212,7 @@ pub(crate) fn pool(server: &Server, connections_max: usize, timeout: Duration, w
     Pool::builder(manager)
         .max_size(connections_max.max(1))
         .wait_timeout(Some(wait))
-        .create_timeout(Some(Duration::from_secs(10)))
+        .create_timeout(Some(CONNECT_MAX))
         .runtime(Runtime::Tokio1)
         .build()
         .map_err(|error| ReadStoreError::Unavailable { reason: error.to_string() })

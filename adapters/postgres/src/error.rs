@@ -16,6 +16,30 @@ const MISSING: &[&SqlState] = &[
 /// Classes whose errors come from the values that were given: trying again will not help.
 const REFUSED: &[&str] = &["21", "22", "23", "42", "54"];
 
+/// Errors of a server that is on its way up or down, or that something in between speaks for.
+const AWAY: &[&SqlState] = &[
+    &SqlState::ADMIN_SHUTDOWN,
+    &SqlState::CRASH_SHUTDOWN,
+    &SqlState::CANNOT_CONNECT_NOW,
+    &SqlState::CONNECTION_EXCEPTION,
+    &SqlState::CONNECTION_DOES_NOT_EXIST,
+    &SqlState::CONNECTION_FAILURE,
+    &SqlState::SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
+];
+
+/// Whether a server that is at work has said this. What the driver cannot send is not the server's fault either.
+pub(crate) fn is_answer(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        Some(code) => !AWAY.contains(&code),
+        None => is_unsendable(error),
+    }
+}
+
+/// A value that the driver cannot send is the caller's fault; a broken connection is not.
+fn is_unsendable(error: &tokio_postgres::Error) -> bool {
+    !error.is_closed() && describe(error).contains("serializing parameter")
+}
+
 pub(crate) fn database(error: &tokio_postgres::Error) -> ReadStoreError {
     let reason = describe(error);
     match error.code() {
@@ -23,8 +47,7 @@ pub(crate) fn database(error: &tokio_postgres::Error) -> ReadStoreError {
         Some(&SqlState::DISK_FULL) => ReadStoreError::Full { reason },
         Some(&SqlState::INTERNAL_ERROR) if writes_init_file(error) => ReadStoreError::Full { reason },
         Some(code) if REFUSED.iter().any(|class| code.code().starts_with(class)) => ReadStoreError::Refused { reason },
-        // A value that the driver cannot send is the caller's fault; a broken connection is not.
-        None if !error.is_closed() && reason.contains("serializing parameter") => ReadStoreError::Refused { reason },
+        None if is_unsendable(error) => ReadStoreError::Refused { reason },
         Some(_) | None => ReadStoreError::Unavailable { reason },
     }
 }
@@ -41,7 +64,7 @@ pub(crate) fn pool(error: &PoolError) -> ReadStoreError {
     }
 }
 
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(
         || {
             let mut text = error.to_string();

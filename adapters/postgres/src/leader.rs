@@ -5,6 +5,7 @@
 //! sessions, not transactions.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use tracing::{debug, warn};
 
 use crate::connect::create_database;
 use crate::error::database;
+use crate::gate::Gate;
 use crate::server::Server;
 
 /// After this much silence, the other end is asked whether it is still there, every second, three times.
@@ -26,13 +28,15 @@ const TRY: &str = "SELECT name FROM unnest($1::text[], $2::bigint[]) AS p(name, 
 /// A claim to lead projections.
 pub struct Leader {
     server: Server,
+    /// Hears what becomes of asking, and holds nobody up here: only one asks.
+    gate: Arc<Gate>,
     session: Option<Client>,
     led: HashSet<&'static str>,
 }
 
 impl Leader {
     /// Connects when it is first asked.
-    pub(crate) fn new(server: &Server) -> Leader {
+    pub(crate) fn new(server: &Server, gate: Arc<Gate>) -> Leader {
         // The server's own ends of it: what lets go of the locks when this machine has vanished.
         let mut server = server.with_options(
             "-c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3 -c statement_timeout=4000 \
@@ -41,7 +45,7 @@ impl Leader {
         let config = &mut server.config;
         config.application_name("chargeledger leader").keepalives(true).keepalives_idle(SILENCE_MAX).tcp_user_timeout(SILENCE_MAX * 2);
         config.keepalives_interval(Duration::from_secs(1)).keepalives_retries(3);
-        Leader { server, session: None, led: HashSet::new() }
+        Leader { server, gate, session: None, led: HashSet::new() }
     }
 
     /// A new session, which leads nothing yet.
@@ -50,13 +54,14 @@ impl Leader {
             warn!(projections = self.led.len(), "the connection that leads is lost");
         }
         self.give_up();
-        let (client, connection) = match self.server.connect().await.map_err(|error| database(&error)) {
+        let (client, connection) = match self.server.connect().await.map_err(|error| self.failed(&error)) {
             Err(ReadStoreError::Missing { .. }) => {
                 create_database(&self.server).await?;
-                self.server.connect().await.map_err(|error| database(&error))?
+                self.server.connect().await.map_err(|error| self.failed(&error))?
             }
             connected => connected?,
         };
+        self.gate.answered();
         // It ends when the client is dropped, or the server hangs up; then the client says that it is closed.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -65,6 +70,11 @@ impl Leader {
         });
         self.session = Some(client);
         Ok(())
+    }
+
+    fn failed(&self, error: &tokio_postgres::Error) -> ReadStoreError {
+        self.gate.note(error);
+        database(error)
     }
 
     fn give_up(&mut self) {
@@ -89,7 +99,7 @@ impl Leadership for Leader {
                 }
                 Err(error) => {
                     self.give_up();
-                    return Err(database(&error));
+                    return Err(self.failed(&error));
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `server` | where the database is, and the TLS on the way there |
 //! | [`connect`] | the pools, and everything that is missing on the server made |
+//! | `gate` | callers turned away while the server does not answer |
 //! | [`leader`] | which process leads which projection: advisory locks of one session |
 //! | [`schema`] | tables of builds from the projections' row types |
 //! | [`cells`] | cells to parameters, columns to cells |
@@ -22,6 +23,7 @@ pub mod connect;
 mod diff;
 mod error;
 mod fill;
+mod gate;
 mod held;
 pub mod leader;
 mod near;

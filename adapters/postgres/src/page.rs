@@ -180,9 +180,12 @@ impl ReadModels {
 
     /// Runs a query on a connection for queries.
     pub(crate) async fn fetch(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, QueryError> {
-        let client = self.query_client().await?;
-        let statement = client.prepare_cached(sql).await.map_err(|error| database(&error))?;
-        Ok(client.query(&statement, &borrowed(parameters)).await.map_err(|error| database(&error))?)
+        let (client, asking) = self.query_client().await?;
+        let rows = asking.answer(async {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, &borrowed(parameters)).await
+        });
+        Ok(rows.await?)
     }
 }
 

@@ -164,9 +164,9 @@ impl BuildStore for ReadModels {
     }
 
     async fn jobs(&self) -> Result<Vec<Job>, ReadStoreError> {
-        let client = self.query_client().await?;
+        let (client, asking) = self.query_client().await?;
         let sql = "SELECT job, wanted, started_at, updated_at FROM build.rebuild ORDER BY name, number DESC";
-        let rows = client.query(sql, &[]).await.map_err(|error| database(&error))?;
+        let rows = asking.answer(client.query(sql, &[])).await?;
         rows.iter().map(|row| read_job(row).map_err(|error| database(&error))).collect()
     }
 

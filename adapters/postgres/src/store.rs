@@ -89,7 +89,9 @@ impl ReadStore for ReadModels {
         }
         let few = if many { &[][..] } else { &inserts[..] };
         write(&transaction, table, &name, few, updates, deletes).await.map_err(|error| self.failed(&error))?;
-        transaction.commit().await.map_err(|error| self.failed(&error))
+        transaction.commit().await.map_err(|error| self.failed(&error))?;
+        self.gate.answered();
+        Ok(())
     }
 
     async fn note_halt(&self, build: &Build, halt: Option<&Halt>) -> Result<(), ReadStoreError> {
@@ -104,19 +106,20 @@ impl ReadStore for ReadModels {
     }
 
     async fn builds(&self) -> Result<Vec<Build>, ReadStoreError> {
-        let client = self.query_client().await?;
+        let (client, asking) = self.query_client().await?;
         let sql = format!("SELECT {BUILD_COLUMNS} FROM build.registry ORDER BY name, number");
-        let rows = client.query(&sql, &[]).await.map_err(|error| self.failed(&error))?;
+        let rows = asking.answer(client.query(&sql, &[])).await?;
         rows.iter().map(|row| read_build(row).map_err(|error| self.failed(&error))).collect()
     }
 
     fn leadership(&self) -> Box<dyn Leadership> {
-        Box::new(Leader::new(&self.server))
+        Box::new(Leader::new(&self.server, self.gate.clone()))
     }
 }
 
 impl ReadModels {
     pub(crate) fn failed(&self, error: &tokio_postgres::Error) -> ReadStoreError {
+        self.gate.note(error);
         database(error)
     }
 

@@ -12,10 +12,13 @@ use domain::ids::UserId;
 use domain::sealed::LookupHash;
 use projections::port::ReadStoreError;
 use tokio::sync::OnceCell;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use tracing::warn;
 
 use crate::connect::{create_database, pool};
 use crate::error;
+use crate::gate::{Asking, Gate};
 use crate::server::Server;
 
 mod migrations {
@@ -29,10 +32,13 @@ const CONNECTIONS_MAX: usize = 8;
 const STATEMENT_MAX: Duration = Duration::from_secs(5);
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 
+type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
 /// The key store of one ledger, for all its processes.
 pub struct SharedKeys {
     server: Server,
     pool: Pool,
+    gate: Gate,
     ready: OnceCell<()>,
 }
 
@@ -59,7 +65,8 @@ impl SharedKeys {
             .tcp_user_timeout(Duration::from_secs(15));
         // Each commit is on the disk before it is answered: nothing could make a key again.
         let pool = pool(&server.with_options("-c synchronous_commit=on"), CONNECTIONS_MAX, STATEMENT_MAX, CONNECTION_WAIT_MAX);
-        Ok(SharedKeys { pool: pool.map_err(|error| error.to_string())?, server, ready: OnceCell::new() })
+        let (pool, gate) = (pool.map_err(|error| error.to_string())?, Gate::new("keys", STATEMENT_MAX));
+        Ok(SharedKeys { server, pool, gate, ready: OnceCell::new() })
     }
 
     /// How much there is.
@@ -67,27 +74,29 @@ impl SharedKeys {
     /// # Errors
     /// When the database does not answer.
     pub async fn info(&self) -> Result<SharedKeysInfo, SubjectKeyError> {
-        let client = self.client().await?;
         let counts = "SELECT (SELECT count(*) FROM subject_keys.subjects), (SELECT count(*) FROM subject_keys.lookups)";
-        let row = client.query_one(counts, &[]).await.map_err(unavailable)?;
+        let (client, asking) = self.client().await?;
+        let row = asking.answer(client.query_one(counts, &[])).await.map_err(read)?;
         let count = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
         Ok(SharedKeysInfo { subjects: count(0), lookups: count(1) })
     }
 
-    async fn client(&self) -> Result<Object, SubjectKeyError> {
+    async fn client(&self) -> Result<(Object, Asking<'_>), SubjectKeyError> {
         self.ready.get_or_try_init(|| self.prepare()).await?;
-        self.pool.get().await.map_err(|error| read(error::pool(&error)))
+        self.gate.connection(&self.pool).await.map_err(read)
     }
 
     /// Makes what is missing.
     async fn prepare(&self) -> Result<(), SubjectKeyError> {
-        let mut client = match self.pool.get().await.map_err(|error| error::pool(&error)) {
+        // Whoever is turned away here does not wait behind those who wait.
+        let (mut client, asking) = match self.gate.connection(&self.pool).await {
             Err(ReadStoreError::Missing { .. }) => {
                 create_database(&self.server).await.map_err(read)?;
-                self.pool.get().await.map_err(|error| read(error::pool(&error)))?
+                self.gate.connection(&self.pool).await.map_err(read)?
             }
             connected => connected.map_err(read)?,
         };
+        asking.answer(client.simple_query("SELECT 1")).await.map_err(read)?;
         client.execute("SELECT pg_advisory_lock($1)", &[&SCHEMA_LOCK]).await.map_err(unavailable)?;
         let mut runner = migrations::migrations::runner();
         runner.set_migration_table_name("chargeledger_keys_migrations");
@@ -96,11 +105,20 @@ impl SharedKeys {
         made.map(drop).map_err(|error| SubjectKeyError::Unavailable { reason: format!("its tables cannot be made: {error}") })
     }
 
+    async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<(), SubjectKeyError> {
+        let (client, asking) = self.client().await?;
+        asking.answer(client.execute(sql, parameters)).await.map(drop).map_err(read)
+    }
+
+    async fn row(&self, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, SubjectKeyError> {
+        let (client, asking) = self.client().await?;
+        asking.answer(client.query_opt(sql, parameters)).await.map_err(read)
+    }
+
     /// The 32 bytes that a query answers, if it does.
-    async fn key(&self, sql: &str, parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Option<[u8; 32]>, SubjectKeyError> {
-        let row = self.client().await?.query_opt(sql, parameters).await.map_err(unavailable)?;
+    async fn key(&self, sql: &str, parameters: Parameters<'_>) -> Result<Option<[u8; 32]>, SubjectKeyError> {
         let damaged = |_| SubjectKeyError::Unavailable { reason: "a key in it does not have 32 bytes".to_owned() };
-        row.map(|row| row.get::<_, Vec<u8>>(0).try_into().map_err(damaged)).transpose()
+        self.row(sql, parameters).await?.map(|row| row.get::<_, Vec<u8>>(0).try_into().map_err(damaged)).transpose()
     }
 }
 
@@ -124,7 +142,7 @@ impl SubjectKeys for SharedKeys {
             return Ok(key);
         }
         let insert = "INSERT INTO subject_keys.subjects (subject, key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.client().await?.execute(insert, &[&subject.0, &&fresh[..]]).await.map_err(unavailable)?;
+        self.execute(insert, &[&subject.0, &&fresh[..]]).await?;
         self.get(subject).await?.ok_or_else(|| SubjectKeyError::Unavailable { reason: MADE.to_owned() })
     }
 
@@ -133,13 +151,16 @@ impl SubjectKeys for SharedKeys {
     }
 
     async fn destroy(&self, subject: UserId) -> Result<(), SubjectKeyError> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(unavailable)?;
         let overwrite = "UPDATE subject_keys.subjects SET key = decode(repeat('00', 32), 'hex') WHERE subject = $1";
-        transaction.execute(overwrite, &[&subject.0]).await.map_err(unavailable)?;
-        transaction.execute("DELETE FROM subject_keys.subjects WHERE subject = $1", &[&subject.0]).await.map_err(unavailable)?;
-        transaction.execute("DELETE FROM subject_keys.lookups WHERE subject = $1", &[&subject.0]).await.map_err(unavailable)?;
-        transaction.commit().await.map_err(unavailable)?;
+        let (mut client, asking) = self.client().await?;
+        let destroyed = asking.answer(async {
+            let transaction = client.transaction().await?;
+            transaction.execute(overwrite, &[&subject.0]).await?;
+            transaction.execute("DELETE FROM subject_keys.subjects WHERE subject = $1", &[&subject.0]).await?;
+            transaction.execute("DELETE FROM subject_keys.lookups WHERE subject = $1", &[&subject.0]).await?;
+            transaction.commit().await
+        });
+        destroyed.await.map_err(read)?;
         // What is dead is cleared away now, and not when the server gets to it. Somebody else's long transaction may hold it up; the server comes back to it.
         if let Err(error) = client.batch_execute("VACUUM subject_keys.subjects, subject_keys.lookups").await {
             warn!(error = %error::database(&error), "a destroyed key is still to be vacuumed away");
@@ -149,7 +170,7 @@ impl SubjectKeys for SharedKeys {
 
     async fn claim(&self, lookup: &LookupHash, subject: UserId) -> Result<(), SubjectKeyError> {
         let insert = "INSERT INTO subject_keys.lookups (lookup, subject) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.client().await?.execute(insert, &[&lookup.0, &subject.0]).await.map_err(unavailable)?;
+        self.execute(insert, &[&lookup.0, &subject.0]).await?;
         match self.find(lookup).await? {
             Some(owner) if owner == subject => Ok(()),
             Some(owner) => Err(SubjectKeyError::Taken { owner }),
@@ -159,13 +180,12 @@ impl SubjectKeys for SharedKeys {
 
     async fn find(&self, lookup: &LookupHash) -> Result<Option<UserId>, SubjectKeyError> {
         let find = "SELECT subject FROM subject_keys.lookups WHERE lookup = $1";
-        let row = self.client().await?.query_opt(find, &[&lookup.0]).await.map_err(unavailable)?;
-        Ok(row.map(|row| UserId(row.get(0))))
+        Ok(self.row(find, &[&lookup.0]).await?.map(|row| UserId(row.get(0))))
     }
 
     async fn lookup_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], SubjectKeyError> {
         let insert = "INSERT INTO subject_keys.lookup_key (key) VALUES ($1) ON CONFLICT DO NOTHING";
-        self.client().await?.execute(insert, &[&&fresh[..]]).await.map_err(unavailable)?;
+        self.execute(insert, &[&&fresh[..]]).await?;
         self.key("SELECT key FROM subject_keys.lookup_key", &[])
             .await?
             .ok_or_else(|| SubjectKeyError::Unavailable { reason: MADE.to_owned() })

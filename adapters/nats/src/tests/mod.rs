@@ -1,5 +1,6 @@
 //! The feed on real servers: what is in the stream is counted event by event, after whatever happened to the servers, the publisher or the stream.
 
+mod away;
 mod cluster;
 mod consuming;
 mod measuring;

@@ -4,6 +4,7 @@
 
 pub mod history;
 pub mod tampered;
+pub mod way;
 
 use std::collections::HashMap;
 use std::future::Future;
