@@ -215,7 +215,7 @@ impl Ledger {
             let to_do: Vec<&(D::Command, Envelope)> =
                 commands.iter().filter(|(_, envelope)| !hot.commands.has(envelope.command_id)).collect();
             if to_do.is_empty() && !commands.is_empty() {
-                return self.repetition(stream, commands, &hot).await;
+                return self.repetition(stream, &ids(commands), &hot).await;
             }
             if only_at.is_some() && hot.revision != only_at {
                 if is_newest {
@@ -253,7 +253,7 @@ impl Ledger {
                 Ok(appended) if appended.repeated => {
                     hot.is_doubtful = false;
                     self.catch_up(stream, &mut hot).await?;
-                    return self.repetition(stream, commands, &hot).await;
+                    return self.repetition(stream, &ids(commands), &hot).await;
                 }
                 Ok(appended) => {
                     (hot.is_whole, hot.is_doubtful) = (true, false);
@@ -318,10 +318,36 @@ impl Ledger {
     ) -> Result<bool, HandleError<std::convert::Infallible>> {
         let entry = self.hot.of::<D>(stream);
         let mut hot = entry.lock().await;
-        if !self.is_newest(&hot) {
-            self.catch_up(stream, &mut hot).await?;
+        self.knows(stream, &mut hot, command_id).await
+    }
+
+    /// What a command did to the aggregate in `stream`, for one that must touch nothing else when it comes again; none when it has changed nothing.
+    ///
+    /// # Errors
+    /// When the engine cannot, or this release cannot read what it holds.
+    pub async fn done_before<D: Decider>(
+        &self,
+        stream: &StreamId,
+        command_id: CommandId,
+    ) -> Result<Option<Done<D>>, HandleError<std::convert::Infallible>> {
+        let entry = self.hot.of::<D>(stream);
+        let mut hot = entry.lock().await;
+        if !self.knows(stream, &mut hot, command_id).await? {
+            return Ok(None);
         }
-        self.clear_up(stream, &mut hot, std::iter::once(command_id)).await?;
+        self.repetition(stream, &[command_id], &hot).await.map(Some)
+    }
+
+    async fn knows<D: Decider, E: std::error::Error>(
+        &self,
+        stream: &StreamId,
+        hot: &mut Hot<D>,
+        command_id: CommandId,
+    ) -> Result<bool, HandleError<E>> {
+        if !self.is_newest(hot) {
+            self.catch_up(stream, hot).await?;
+        }
+        self.clear_up(stream, hot, std::iter::once(command_id)).await?;
         Ok(hot.commands.has(command_id))
     }
 
@@ -386,12 +412,12 @@ impl Ledger {
     }
 
     /// What the commands did when they were done.
-    async fn repetition<D: Decider>(
+    async fn repetition<D: Decider, E: std::error::Error>(
         &self,
         stream: &StreamId,
-        commands: &[(D::Command, Envelope)],
+        commands: &[CommandId],
         hot: &Hot<D>,
-    ) -> Result<Done<D>, HandleError<D::Error>> {
+    ) -> Result<Done<D>, HandleError<E>> {
         let mut from = Revision(0);
         let mut done = Done { state: hot.state.clone(), events: Vec::new(), revision: None, position: None, repeated: true };
         loop {
@@ -399,7 +425,7 @@ impl Ledger {
             let is_last = page.len() < PAGE;
             for stored in page {
                 from = stored.revision.next();
-                if commands.iter().any(|(_, envelope)| envelope.command_id == stored.metadata.command_id) {
+                if commands.contains(&stored.metadata.command_id) {
                     let recorded = stored.decode().map_err(HandleError::Unreadable)?;
                     done.events.extend(D::event(&recorded.event).cloned());
                     done.revision = Some(recorded.revision);
@@ -411,6 +437,10 @@ impl Ledger {
             }
         }
     }
+}
+
+fn ids<C>(commands: &[(C, Envelope)]) -> Vec<CommandId> {
+    commands.iter().map(|(_, envelope)| envelope.command_id).collect()
 }
 
 /// An event that a command became, with the command's envelope and the event's place among what it became.

@@ -3,7 +3,7 @@
 use domain::ids::{CommandId, OperatorId, UserId};
 use domain::log::StreamId;
 use domain::sealed::{LookupHash, Sealed};
-use domain::user::{User, UserCommand};
+use domain::user::{User, UserCommand, UserError};
 
 use crate::Commands;
 use crate::error::CommandError;
@@ -42,11 +42,18 @@ impl Commands {
     ) -> Result<Done<User>, CommandError> {
         let phone = data.phone.as_deref().ok_or(CommandError::PersonalData { what: "phone", reason: "it is missing" })?;
         let command_id = ids.command("register user");
+        let stream = StreamId::user(user_id);
+        // A repetition makes no key and no entry: the person may have been erased since, and their number may be somebody's.
+        if let Some(done) = self.ledger.done_before::<User>(&stream, command_id).await? {
+            return Ok(done);
+        }
+        self.ledger.load::<User>(&stream).await?.state.absent()?;
         let (phone, phone_lookup) = self.sealed_phone(caller.operator_id, user_id, command_id, phone).await?;
         let name = self.sealed(user_id, command_id, "name", data.name.as_deref()).await?;
         let plate = self.sealed(user_id, command_id, "plate", data.plate.as_deref()).await?;
+        self.must_not_be_erased(&stream, user_id).await?;
         let command = UserCommand::Register { user_id, phone, phone_lookup, name, plate };
-        Ok(self.ledger.handle::<User>(&StreamId::user(user_id), command, &caller.envelope(command_id, user_id.0)).await?)
+        Ok(self.ledger.handle::<User>(&stream, command, &caller.envelope(command_id, user_id.0)).await?)
     }
 
     /// Changes personal data; what is not given stays.
@@ -71,6 +78,7 @@ impl Commands {
         };
         let name = self.sealed(user_id, command_id, "name", data.name.as_deref()).await?;
         let plate = self.sealed(user_id, command_id, "plate", data.plate.as_deref()).await?;
+        self.must_not_be_erased(&stream, user_id).await?;
         let envelope = caller.envelope(command_id, user_id.0);
         Ok(self.ledger.handle_at::<User>(&stream, UserCommand::Change { phone, name, plate }, &envelope, ids.revision()).await?)
     }
@@ -98,7 +106,21 @@ impl Commands {
         // The key goes first: an event that says so must never be a promise.
         self.subjects.destroy(user_id).await?;
         let envelope = caller.envelope(command_id, user_id.0);
-        Ok(self.ledger.handle_at::<User>(&stream, UserCommand::Erase, &envelope, ids.revision()).await?)
+        let done = self.ledger.handle_at::<User>(&stream, UserCommand::Erase, &envelope, ids.revision()).await?;
+        // What a change made between the two goes, too; whoever comes after this sees that the user is erased.
+        self.subjects.destroy(user_id).await?;
+        Ok(done)
+    }
+
+    /// Asked once more after keys and entries were made: an erasure may have come before them, and must not be undone by them.
+    async fn must_not_be_erased(&self, stream: &StreamId, user_id: UserId) -> Result<(), CommandError> {
+        match self.ledger.load::<User>(stream).await?.state {
+            User::Absent | User::Active { .. } | User::Closed { .. } => Ok(()),
+            User::Erased { .. } => {
+                self.subjects.destroy(user_id).await?;
+                Err(UserError::Erased.into())
+            }
+        }
     }
 
     /// What is done to the key store is done before the stream is written: whether the request is meant for this revision is asked before that, too.

@@ -78,6 +78,18 @@ pub enum UserError {
 }
 
 impl User {
+    /// Whether somebody may join under this id.
+    ///
+    /// # Errors
+    /// When somebody has.
+    pub const fn absent(&self) -> Result<(), UserError> {
+        match self {
+            User::Absent => Ok(()),
+            User::Active { .. } | User::Closed { .. } => Err(UserError::AlreadyRegistered),
+            User::Erased { .. } => Err(UserError::Erased),
+        }
+    }
+
     /// Whether something new may be started.
     ///
     /// # Errors
@@ -99,11 +111,10 @@ impl Decider for User {
 
     fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserError> {
         match command {
-            UserCommand::Register { user_id, phone, phone_lookup, name, plate } => match self {
-                User::Absent => Ok(vec![UserEvent::Registered { user_id, phone, phone_lookup, name, plate }]),
-                User::Active { .. } | User::Closed { .. } => Err(UserError::AlreadyRegistered),
-                User::Erased { .. } => Err(UserError::Erased),
-            },
+            UserCommand::Register { user_id, phone, phone_lookup, name, plate } => {
+                self.absent()?;
+                Ok(vec![UserEvent::Registered { user_id, phone, phone_lookup, name, plate }])
+            }
             UserCommand::Change { phone, name, plate } => {
                 let user_id = self.active()?;
                 if phone.is_none() && name.is_none() && plate.is_none() {
