@@ -42,20 +42,23 @@ pub async fn rebuild(
         stream.purge().await?;
         return Ok(0);
     };
+    let first = place.sequence;
     progress.send_modify(|progress| progress.acknowledged(place.sequence, place.position, 1));
     let (_stop, stopped) = watch::channel(false);
     let (_lead, leads) = watch::channel(true);
     let pump = Pump { log, stream: &stream, run, purpose: Purpose::Rebuild, window, until: Some(until), progress, stop: stopped, leads };
+    let mut remembered = Position(0);
     loop {
         let before = progress.borrow().published;
-        match pump.run(place).await {
-            Ok(Ended::Finished) => return Ok(progress.borrow().published),
+        match pump.run(place, remembered).await {
+            // By sequences: a message whose acknowledgement was lost is there, too.
+            Ok(Ended::Finished) => return Ok(progress.borrow().sequence.max(place.sequence) + 1 - first),
             Ok(Ended::Displaced) | Err(FeedError::Unavailable { .. }) => sleep(PAUSE).await,
             Err(error) => return Err(error),
         }
         place = place::find(&stream, &**log, run, Some(progress.borrow().sequence)).await?;
         if progress.borrow().published == before {
-            place = pump.carefully(place).await?;
+            (place, remembered) = pump.carefully(place).await?;
         }
     }
 }

@@ -73,7 +73,7 @@ async fn publisher(stream: &FeedStream, log: &Arc<dyn EventStore>, until: Positi
     let pump =
         Pump { log, stream, run: Uuid::now_v7(), purpose: Purpose::Publish, window, until: Some(until), progress: &progress, stop, leads };
     let began = Instant::now();
-    match pump.run(Place { sequence: 0, position: Position(0) }).await? {
+    match pump.run(Place { sequence: 0, position: Position(0) }, Position(0)).await? {
         Ended::Finished => Ok(began.elapsed()),
         Ended::Displaced => Err(FeedError::Refused { reason: "somebody else writes the bench's stream".to_owned() }),
     }

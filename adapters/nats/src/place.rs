@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::log::{EventStore, Filter, Position};
+use domain::log::{EventStore, Filter, Position, StoredEvent};
 use tokio::time::{Instant, sleep};
 use tracing::info;
 use uuid::Uuid;
@@ -14,6 +14,8 @@ use crate::wire::{Published, Purpose};
 /// A stream in which nothing was written for this long is written by nobody.
 const QUIET: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often an event is asked for that should be there.
+const ASKED_MAX: u32 = 5;
 
 /// Where the next message goes, and which event is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,16 +72,27 @@ pub(crate) async fn find(stream: &FeedStream, log: &dyn EventStore, run: Uuid, m
 async fn check(log: &dyn EventStore, last: &Published) -> Result<(), FeedError> {
     let (position, reached) = (last.event.position, last.reached);
     let other = |reason: String| Err(FeedError::AnotherLedger { position, reason });
-    let head = log.head().await?.position;
-    if head < reached {
-        return other(format!("it is at position {reached}, and the log ends at {head}"));
+    match at(log, position).await? {
+        Some(event) if event.hash == last.event.hash => {}
+        Some(_) => return other(format!("at position {position} it has another event than the log")),
+        None => return other(format!("it has an event at position {position}, where the log has none")),
     }
-    let page = log.read_all(Position(position.0.saturating_sub(1)), &Filter::All, 1).await?;
-    match page.events.first() {
-        Some(event) if event.position == position && event.hash == last.event.hash => Ok(()),
-        Some(event) if event.position == position => other(format!("at position {position} it has another event than the log")),
-        Some(_) | None => other(format!("it has an event at position {position}, where the log has none")),
+    match reached > position && at(log, reached).await?.is_none() {
+        true => other(format!("it is at position {reached}, where the log has no event")),
+        false => Ok(()),
     }
+}
+
+/// The event at a position. That there is none ends a publisher for good, so it is asked for more than once: a server's answer may have been cut short.
+async fn at(log: &dyn EventStore, position: Position) -> Result<Option<StoredEvent>, FeedError> {
+    for _ in 0..ASKED_MAX {
+        let page = log.read_all(Position(position.0.saturating_sub(1)), &Filter::All, 1).await?;
+        let found = page.events.into_iter().next().filter(|event| event.position == position);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 async fn is_quiet(stream: &FeedStream, sequence: u64) -> Result<bool, FeedError> {

@@ -172,8 +172,8 @@ impl Drop for Reading {
 }
 
 impl Pump<'_> {
-    /// Publishes from a place on.
-    pub(crate) async fn run(&self, place: Place) -> Result<Ended, FeedError> {
+    /// Publishes from a place on. Events up to `remembered` go under ids that no message has had, because the server may know their own from messages that are gone.
+    pub(crate) async fn run(&self, place: Place, remembered: Position) -> Result<Ended, FeedError> {
         let client = self.stream.nats.client.clone();
         let inbox = client.new_inbox();
         let mut acks = client.subscribe(format!("{inbox}.*")).await.map_err(|error| FeedError::unavailable(&error))?;
@@ -196,7 +196,11 @@ impl Pump<'_> {
                 if flight.is_empty() && open.events == 0 {
                     last_answer = Instant::now();
                 }
-                let headers = self.headers(&event, open.sequence, last_id.replace(event.metadata.event_id), &run);
+                let id = match event.position <= remembered {
+                    true => another_id(event.metadata.event_id, open.sequence),
+                    false => event.metadata.event_id.to_string(),
+                };
+                let headers = self.headers(&event, open.sequence, last_id.replace(id.clone()), id, &run);
                 let (size, position) = (event.payload.len() + 1_024, event.position);
                 (events, bytes) = (events + 1, bytes + size);
                 open = Asked { sequence: open.sequence + 1, position, events: open.events + 1, bytes: open.bytes + size };
@@ -216,7 +220,8 @@ impl Pump<'_> {
                 };
                 sent.map_err(|error| FeedError::unavailable(&error))?;
             }
-            if flight.is_empty() && page.is_empty() && self.until.is_some_and(|until| open.position >= until) {
+            // What was read behind it is somebody else's to publish.
+            if flight.is_empty() && self.until.is_some_and(|until| open.position >= until) {
                 return Ok(Ended::Finished);
             }
             tokio::select! {
@@ -273,11 +278,12 @@ impl Pump<'_> {
         Ok(sequence > 0 && self.stream.state().await?.messages == 0 && self.log.head().await?.events > 0)
     }
 
-    fn headers(&self, event: &StoredEvent, last_sequence: u64, last_id: Option<EventId>, run: &str) -> async_nats::HeaderMap {
+    fn headers(&self, event: &StoredEvent, last_sequence: u64, last_id: Option<String>, id: String, run: &str) -> async_nats::HeaderMap {
         let mut headers = wire::headers(event, run, self.purpose, event.position);
+        headers.insert(MESSAGE_ID, id);
         headers.insert(EXPECTED_LAST_SEQUENCE, last_sequence.to_string());
         if let Some(id) = last_id {
-            headers.insert(EXPECTED_LAST_ID, id.to_string());
+            headers.insert(EXPECTED_LAST_ID, id);
         }
         headers.insert(NATS_EXPECTED_STREAM, self.stream.settings.name.as_str());
         headers
@@ -301,14 +307,14 @@ impl Pump<'_> {
     }
 
     /// Publishes what comes next by itself, and finds out what is the matter where the server takes it for a repetition: it knows the ids of messages that were
-    /// deleted a short while ago.
-    pub(crate) async fn carefully(&self, mut place: Place) -> Result<Place, FeedError> {
+    /// deleted a short while ago. Says where to go on, and up to where it may know more of them.
+    pub(crate) async fn carefully(&self, mut place: Place) -> Result<(Place, Position), FeedError> {
         loop {
             if self.until.is_some_and(|until| place.position >= until) {
-                return Ok(place);
+                return Ok((place, Position(0)));
             }
             let page = self.log.read_all(place.position, &Filter::All, 1).await?;
-            let Some(event) = page.events.into_iter().next() else { return Ok(place) };
+            let Some(event) = page.events.into_iter().next() else { return Ok((place, Position(0))) };
             let position = event.position;
             let placed = publish_one(self.stream, &event, self.run, self.purpose, position, place.sequence).await?;
             match placed {
@@ -316,15 +322,22 @@ impl Pump<'_> {
                     self.progress.send_modify(|progress| progress.acknowledged(sequence, position, 1));
                     place = Place { sequence, position };
                     if placed == Placed::At(sequence) {
-                        return Ok(place);
+                        return Ok((place, Position(0)));
                     }
                     info!(position = %position, sequence, "the server had taken an event for a repetition of a message that is gone");
+                    // What is not in the log yet was never published.
+                    return Ok((place, self.log.head().await?.position));
                 }
                 Placed::There => place.position = event.position,
-                Placed::Displaced => return Ok(place),
+                Placed::Displaced => return Ok((place, Position(0))),
             }
         }
     }
+}
+
+/// An id that no message has had: the sequence is new each time. Consumers go by the event's id.
+fn another_id(id: EventId, last_sequence: u64) -> String {
+    format!("{id}/{}", last_sequence + 1)
 }
 
 /// Publishes one event at the end of the stream, if that is where its end is, and waits for the answer.
@@ -353,8 +366,7 @@ pub(crate) async fn publish_one(
                 if there.is_some_and(|there| there.event.metadata.event_id == event.metadata.event_id) || again {
                     return Ok(Placed::There);
                 }
-                // An id that no message has had: the sequence is new each time. Consumers go by the event's id.
-                headers.insert(MESSAGE_ID, format!("{}/{}", event.metadata.event_id, last_sequence + 1));
+                headers.insert(MESSAGE_ID, another_id(event.metadata.event_id, last_sequence));
                 again = true;
             }
         }

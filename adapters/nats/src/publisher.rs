@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::log::EventStore;
+use domain::log::{EventStore, Position};
 use projections::port::Leadership;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -184,14 +184,14 @@ impl Publishing {
             stop: self.stop.clone(),
             leads: self.leads.clone(),
         };
-        let place = if stalled { pump.carefully(place).await? } else { place };
-        let ended = pump.run(place).await;
+        let (place, remembered) = if stalled { pump.carefully(place).await? } else { (place, Position(0)) };
+        let ended = pump.run(place, remembered).await;
         self.mine = Some(self.progress.borrow().sequence.max(place.sequence));
         ended
     }
 
     /// How many of the log's events there are up to a position.
-    async fn count(&self, known: &Progress, position: domain::log::Position) -> Result<u64, FeedError> {
+    async fn count(&self, known: &Progress, position: Position) -> Result<u64, FeedError> {
         if position.0 == 0 {
             return Ok(0);
         }
