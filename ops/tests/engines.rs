@@ -9,14 +9,14 @@ mod way;
 use std::time::{Duration, Instant};
 
 use nats_feed::testing::{Servers, until};
-use serving::{Ledger, PATIENCE, Serving, json_of};
+use serving::{Ledger, PATIENCE, Serving};
 use way::{Way, way_to};
 
 /// The number of a metric, once it is there.
 async fn measured(serving: &Serving, metric: &str) -> f64 {
     let began = Instant::now();
     loop {
-        let text = serving.get("/metrics").await.unwrap_or_default();
+        let (_, text) = serving.plain("/metrics").await.unwrap_or_default();
         if let Some(number) = text.lines().find_map(|line| line.strip_prefix(metric)?.trim().parse().ok()) {
             return number;
         }
@@ -41,9 +41,8 @@ fn breaker(engine: &str, is_open: u8) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_does_not_answer_queries_are_refused_at_once_and_commands_go_on() {
     let Some(ledger) = Ledger::new() else { return };
-    let made = json_of(&ledger.run(&["key", "create", "--role", "app", "--operator", &ledger.operator, "--json"]));
-    let key = made["secret"].as_str().unwrap();
-    let (url, way) = way_to(&ledger.database.url()).await;
+    let key = &ledger.key("app");
+    let (url, way) = way_to(&ledger.database().url()).await;
     let serving = ledger.serve_with("api,projector", &[("CHARGELEDGER_DATABASE_URL", &url)]);
     serving.until_measured(&breaker("postgres", 0)).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

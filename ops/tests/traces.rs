@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use serde_json::{Value, json};
-use serving::{Ledger, PATIENCE, Serving, json_of};
+use serving::{Ledger, PATIENCE, Serving};
 
 /// Spans as a collector gets them, each with the roles of the process that sent it.
 type Spans = Arc<Mutex<Vec<(String, Span)>>>;
@@ -72,13 +72,13 @@ fn hex(bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storys_trace_is_one_tree_over_all_processes_and_its_id_is_the_storys() {
     let Some(ledger) = Ledger::new() else { return };
-    let key = json_of(&ledger.run(&["key", "create", "--role", "app", "--operator", &ledger.operator, "--json"]));
+    let key = ledger.key("app");
     let (endpoint, spans) = collector().await;
     let traced = [("CHARGELEDGER_OTLP_ENDPOINT", &*endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
     let server = ledger.serve_with("api,processes", &traced);
     let _projector = ledger.serve_with("projector", &traced);
     server.until_ready().await;
-    let user = register(&server, key["secret"].as_str().unwrap(), "13800138000").await;
+    let user = register(&server, &key, "13800138000").await;
 
     let story: uuid::Uuid = user["id"].as_str().or(user["user_id"].as_str()).unwrap().parse().unwrap();
     let trace = story.as_bytes();
@@ -104,10 +104,10 @@ async fn a_storys_trace_is_one_tree_over_all_processes_and_its_id_is_the_storys(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_down_holds_nobody_up() {
     let Some(ledger) = Ledger::new() else { return };
-    let key = json_of(&ledger.run(&["key", "create", "--role", "app", "--operator", &ledger.operator, "--json"]));
+    let key = ledger.key("app");
     let mut server = ledger.serve_with("api,processes", &[("CHARGELEDGER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
     server.until_ready().await;
-    register(&server, key["secret"].as_str().unwrap(), "13800138001").await;
+    register(&server, &key, "13800138001").await;
     let terminated = std::process::Command::new("kill").args(["-TERM", &server.child.id().to_string()]).status().unwrap();
     assert!(terminated.success());
     assert!(server.child.wait().unwrap().success(), "it stops in good order, without its last spans");

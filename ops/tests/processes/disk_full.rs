@@ -122,21 +122,18 @@ async fn on_a_small_disk(sessions: u32) -> Option<(Disk, Ledger)> {
 
 /// Brings the log, which is on another disk, to so many sessions: those that are there already are recognised.
 fn go_on(ledger: &Ledger, sessions: u32) {
-    let file = ledger.directory.path().join("more.csv");
-    std::fs::write(&file, many_sessions(sessions)).unwrap();
-    let imported = ledger.run(&["import", "sessions", file.to_str().unwrap(), "--format", "cary", "--json"]);
-    assert!(imported.status.success(), "{}", text_of(&imported));
+    ledger.import(&many_sessions(sessions));
 }
 
 async fn measured(serving: &Serving, is_so: impl Fn(&str) -> bool) -> String {
     let began = Instant::now();
     loop {
-        if let Some(text) = serving.get("/metrics").await
+        if let Some((_, text)) = serving.plain("/metrics").await
             && text.lines().any(&is_so)
         {
             return text;
         }
-        assert!(began.elapsed() < PATIENCE, "{:?}", serving.get("/metrics").await);
+        assert!(began.elapsed() < PATIENCE, "{:?}", serving.plain("/metrics").await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -158,7 +155,7 @@ async fn read_models_wait_for_room_say_so_and_catch_up() {
     let Some((disk, ledger)) = on_a_small_disk(20).await else { return };
     let serving = ledger.serve("projector");
     ledger.until(all_are_at_the_head).await;
-    let reader = client(&ledger.database.url()).await;
+    let reader = client(&ledger.database().url()).await;
     disk.fill(0);
     go_on(&ledger, 300);
     let waits =
@@ -170,7 +167,7 @@ async fn read_models_wait_for_room_say_so_and_catch_up() {
     let listed = ledger.until(all_are_at_the_head).await;
     each_event_once(&ledger, &listed);
     assert_eq!(settled(&reader).await, 300);
-    assert!(serving.get("/healthz").await.is_some(), "the process has stayed up");
+    assert!(serving.plain("/healthz").await.is_some(), "the process has stayed up");
 }
 
 /// A rebuild as its own process, with what it says.
@@ -202,7 +199,7 @@ async fn paused_and_gone_on_with(is_told: bool) {
     let Some((disk, ledger)) = on_a_small_disk(400).await else { return };
     let serving = ledger.serve("projector");
     ledger.until(all_are_at_the_head).await;
-    let reader = client(&ledger.database.url()).await;
+    let reader = client(&ledger.database().url()).await;
     let names = ["sessions", "bills"];
     // From here on something is kept for the moment when the disk is full.
     assert!(ended(rebuilding(&ledger, &names)).await.status.success());
@@ -228,7 +225,7 @@ async fn paused_and_gone_on_with(is_told: bool) {
     }
     let listed = ledger.until(all_are_at_the_head_but_shadows_of).await;
     each_event_once(&ledger, &listed);
-    assert!(serving.get("/healthz").await.is_some(), "the process has stayed up");
+    assert!(serving.plain("/healthz").await.is_some(), "the process has stayed up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,7 +25,7 @@ use serving::{
 impl Ledger {
     /// An event that the read model of the keys cannot apply: it takes away a key that was never made.
     async fn poison(&self, number: u128) -> u64 {
-        let store = EmbeddedStore::open(self.directory.path().join("ledger")).unwrap();
+        let store = EmbeddedStore::open(self.data()).unwrap();
         let key_id: ApiKeyId = id(number);
         let metadata = Metadata {
             event_id: id(1_000 + number),
@@ -48,7 +48,7 @@ const STANDS_BY: &str = "chargeledger_projection_state{projection=\"sessions\",s
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_projector_that_is_killed_is_replaced_within_five_seconds_and_nothing_is_applied_twice() {
     let Some(ledger) = Ledger::new() else { return };
-    let key = json_of(&ledger.run(&["key", "create", "--role", "app", "--operator", &ledger.operator, "--json"]));
+    let key = ledger.key("app");
     let writer = ledger.serve("api,processes");
     let mut leader = ledger.serve("projector");
     leader.until_measured(LEADS).await;
@@ -56,15 +56,13 @@ async fn a_projector_that_is_killed_is_replaced_within_five_seconds_and_nothing_
     other.until_measured(STANDS_BY).await;
     ledger.until(all_are_at_the_head).await;
 
-    // SIGKILL: no chance to give anything up.
-    leader.child.kill().unwrap();
-    leader.child.wait().unwrap();
+    leader.kill();
     let killed = Instant::now();
     writer.until_ready().await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let made = client
         .request(Method::POST, format!("{}/v1/users", writer.url))
-        .bearer_auth(key["secret"].as_str().unwrap())
+        .bearer_auth(&key)
         .json(&json!({"phone": "13800138000"}))
         .send()
         .await
@@ -82,7 +80,7 @@ async fn a_projector_that_is_killed_is_replaced_within_five_seconds_and_nothing_
     // The process that writes projects nothing, and answers queries that wait for what another has written.
     let user = client
         .get(format!("{}/v1/users", writer.url))
-        .bearer_auth(key["secret"].as_str().unwrap())
+        .bearer_auth(&key)
         .header("x-min-position", position.to_string())
         .send()
         .await
@@ -106,16 +104,12 @@ async fn a_second_process_that_would_write_is_told_what_can_run_beside_the_first
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_halted_projection_is_shown_resumed_and_told_to_go_on_without_an_event() {
     let Some(ledger) = Ledger::new() else { return };
-    let key = |role: &str| {
-        let made = json_of(&ledger.run(&["key", "create", "--role", role, "--operator", &ledger.operator, "--json"]));
-        made["secret"].as_str().unwrap().to_owned()
-    };
-    let (admin, staff) = (key("admin"), key("operator"));
+    let (admin, staff) = (ledger.key("admin"), ledger.key("operator"));
     let other = json_of(&ledger.run(&["operator", "register", "--code", "OTHER0001", "--name", "other", "--json"]));
     let (first, second, third) = (ledger.poison(1).await, ledger.poison(2).await, ledger.poison(3).await);
     let projector = ledger.serve("projector");
     projector.until_ready().await;
-    let ready: Value = serde_json::from_str(&projector.get("/readyz").await.unwrap()).unwrap();
+    let ready: Value = serde_json::from_str(&projector.plain("/readyz").await.unwrap().1).unwrap();
     assert_eq!(ready["status"], "ready");
     let is_halted_at = |listed: &Value, position: u64| of(listed, "api_keys")["halt"]["position"] == position;
     ledger.until(|listed| is_halted_at(listed, first)).await;
@@ -242,10 +236,10 @@ async fn a_database_that_was_lost_comes_back_by_itself() {
     let serving = ledger.serve("projector");
     ledger.until(all_are_at_the_head).await;
     let settled = "SELECT count(*) FROM read.sessions WHERE status = 'settled'";
-    let before = ledger.database.number(settled).await;
+    let before = ledger.database().number(settled).await;
     assert_eq!(before, 40);
-    ledger.database.lose().await;
+    ledger.database().lose().await;
     ledger.until(all_are_at_the_head).await;
-    assert_eq!(ledger.database.number(settled).await, before);
+    assert_eq!(ledger.database().number(settled).await, before);
     drop(serving);
 }

@@ -84,7 +84,7 @@ impl Keyed for Panicking {
 }
 
 fn log(ledger: &Ledger) -> Arc<dyn EventStore> {
-    Arc::new(EmbeddedStore::open_read_only(ledger.directory.path().join("ledger")).unwrap())
+    Arc::new(EmbeddedStore::open_read_only(ledger.data()).unwrap())
 }
 
 /// Where the bill is made that a fault is about, and what it says.
@@ -97,7 +97,7 @@ async fn a_bill(ledger: &Ledger, faulty: &AtomicU64) -> Value {
 
 /// The release with the faulty fold: every read model at the head of the log, or halted before it.
 async fn served_by_the_faulty_release(ledger: &Ledger, faulty: Arc<dyn Projection>) {
-    let store: Arc<dyn ReadStore> = Arc::new(ReadModels::new(&ledger.database.url(), Settings::default()).unwrap());
+    let store: Arc<dyn ReadStore> = Arc::new(ReadModels::new(&ledger.database().url(), Settings::default()).unwrap());
     let name = faulty.definition().name;
     let others = projections::all().into_iter().filter(|projection| projection.definition().name != name);
     let names: Vec<&str> = projections::all().iter().map(|projection| projection.definition().name).collect();
@@ -128,7 +128,7 @@ async fn a_lost_update_is_found_by_a_rebuild_shown_row_by_row_and_swapped_out() 
     let session = billed["refs"]["session_id"].as_str().unwrap();
     served_by_the_faulty_release(&ledger, keyed::<LostUpdate>()).await;
     let total = format!("SELECT coalesce((SELECT (total_yuan * 100)::bigint FROM read.sessions WHERE session_id = '{session}'), 0)");
-    assert_eq!(ledger.database.number(&total).await, 0, "the bill is lost");
+    assert_eq!(ledger.database().number(&total).await, 0, "the bill is lost");
 
     let rebuilt = says(&ledger, &["projection", "rebuild", "sessions", "--no-swap"]);
     assert_eq!((rebuilt.0, &rebuilt.1["rebuilt"][0]["phase"]), (0, &json!("ready")), "{}", rebuilt.1);
@@ -139,10 +139,10 @@ async fn a_lost_update_is_found_by_a_rebuild_shown_row_by_row_and_swapped_out() 
     let (here, there) = (&diff["samples"][0]["here"], &diff["samples"][0]["there"]);
     assert_eq!((&here["total_yuan"], &there["total_yuan"]), (&billed["bill"]["total"], &Value::Null), "{diff}");
     assert!(diff["totals"].as_array().unwrap().iter().any(|total| total["column"] == "total_yuan"), "its money: {diff}");
-    assert_eq!(ledger.database.number(&total).await, 0, "nothing has changed for those who read");
+    assert_eq!(ledger.database().number(&total).await, 0, "nothing has changed for those who read");
 
     assert_eq!(says(&ledger, &["projection", "swap", "sessions"]).0, 0);
-    assert_ne!(ledger.database.number(&total).await, 0);
+    assert_ne!(ledger.database().number(&total).await, 0);
     let (status, repaired) = says(&ledger, &["projection", "repair", "sessions", "--key", session, "--dry-run"]);
     assert_eq!((status, &repaired["cells"]), (0, &json!({})), "the row is what its events make it");
     let (status, again) = says(&ledger, &["projection", "rebuild", "sessions"]);
@@ -155,7 +155,7 @@ async fn what_was_counted_twice_is_put_right_by_the_release_whose_version_counts
     let billed = a_bill(&ledger, &TWICE).await;
     served_by_the_faulty_release(&ledger, keyed::<CountedTwice>()).await;
     let counted = "SELECT sum(session_count)::bigint FROM read.daily_statistics";
-    assert_eq!(ledger.database.number(counted).await, 61, "one of them twice");
+    assert_eq!(ledger.database().number(counted).await, 61, "one of them twice");
     let list = ledger.run(&["projection", "list"]);
     let line = text_of(&list).lines().find(|line| line.starts_with("daily_statistics__b1")).map(str::to_owned);
     assert!(line.as_ref().is_some_and(|line| line.contains("outdated")), "{line:?}");
@@ -167,7 +167,7 @@ async fn what_was_counted_twice_is_put_right_by_the_release_whose_version_counts
         builds.iter().any(|build| build["name"] == "daily_statistics" && build["number"] == 2 && build["state"] == "serving")
     };
     ledger.until(is_swapped).await;
-    assert_eq!(ledger.database.number(counted).await, 60);
+    assert_eq!(ledger.database().number(counted).await, 60);
     drop(serving);
     let (status, diff) = says(&ledger, &["projection", "diff", "daily_statistics"]);
     assert_eq!((status, counts(&diff)), (1, [1, 0, 0]), "the day of the bill, and no other: {diff}");
@@ -178,9 +178,9 @@ async fn what_was_counted_twice_is_put_right_by_the_release_whose_version_counts
     assert_eq!(diff["fields"]["session_count"], 1);
     // The way back is the wrong figure, frozen; and the way forward again.
     assert_eq!(says(&ledger, &["projection", "rollback", "daily_statistics"]).0, 0);
-    assert_eq!(ledger.database.number(counted).await, 61);
+    assert_eq!(ledger.database().number(counted).await, 61);
     assert_eq!(says(&ledger, &["projection", "rebuild", "daily_statistics"]).0, 0);
-    assert_eq!(ledger.database.number(counted).await, 60);
+    assert_eq!(ledger.database().number(counted).await, 60);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,12 +200,12 @@ async fn a_fold_that_panics_halts_alone_quotes_its_event_and_goes_on_with_the_re
         assert!(shown.contains(part), "{part} in {shown}");
     }
     let bills = "SELECT count(*) FROM read.bills";
-    assert_eq!(ledger.database.number(bills).await, i64::try_from(BILL).unwrap(), "those before it are there");
+    assert_eq!(ledger.database().number(bills).await, i64::try_from(BILL).unwrap(), "those before it are there");
 
     let serving = ledger.serve("projector");
     ledger.until(|listed| of(listed, "bills")["position"] == listed["head"]).await;
     drop(serving);
-    assert_eq!(ledger.database.number(bills).await, 8);
+    assert_eq!(ledger.database().number(bills).await, 8);
     let (status, rebuilt) = says(&ledger, &["projection", "rebuild", "bills"]);
     assert_eq!((status, counts(&rebuilt["rebuilt"][0]["diff"])), (0, [0, 0, 0]), "none twice, none left out: {rebuilt}");
 }
