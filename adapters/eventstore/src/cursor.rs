@@ -3,9 +3,10 @@
 use eventstore::{Position as ServerPosition, StreamPosition};
 
 /// Where reading begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Cursor {
     /// At the beginning.
+    #[default]
     Start,
     /// At an event that is there. Another place is a mistake that a server answers with an error, or with silence.
     At { commit: u64, prepare: u64 },

@@ -11,6 +11,7 @@ mod append;
 mod cursor;
 mod link;
 mod marks;
+mod milestones;
 mod read;
 mod store;
 mod tails;

@@ -1,8 +1,8 @@
 //! Where in the server's log is what. The server gives no count of events, and takes only places of events that are there; the port wants both a count and a read
 //! after any number.
 //!
-//! - *Marks*: the whole log is counted once, page by page, and every so many events its place is kept. Then a count costs one read of what is new, and any number
-//!   has a mark before it.
+//! - *Marks*: a process counts on from the last milestone that the server keeps, page by page, and every so many events their place is kept. Then a count costs one
+//!   read of what is new, and any number has a mark or a milestone before it.
 //! - *Known*: for the numbers that readers stand at, the place to read on from; behind a stretch of the server's own events, that is its end.
 
 use std::num::NonZeroUsize;
@@ -14,9 +14,10 @@ use tracing::info;
 
 use crate::cursor::Cursor;
 use crate::link::Link;
+use crate::milestones::{self, Milestone, Milestones};
 use crate::read::PAGE_MAX;
 
-/// At most so many events are read in vain to get to a number between two marks.
+/// At most so many events are read in vain to get to a number that this process has counted past.
 const MARK_EVERY: u64 = 256;
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// How often a long count tells how far it is.
@@ -29,19 +30,21 @@ pub(crate) struct Marks {
     known: Mutex<LruCache<Position, Cursor>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counted {
     /// The last event of the ledger that is counted, and how many there are up to it.
     head: Head,
     /// The last event of any kind that was looked at.
     at: Cursor,
+    /// Places of events, in order: milestones first, then what this process has counted past.
     marks: Vec<Position>,
+    milestones: Milestones,
+    has_begun: bool,
 }
 
 impl Default for Marks {
     fn default() -> Marks {
-        let counted = Counted { head: Head::default(), at: Cursor::Start, marks: Vec::new() };
-        Marks { counted: tokio::sync::Mutex::new(counted), known: Mutex::new(LruCache::new(KNOWN_MAX)) }
+        Marks { counted: tokio::sync::Mutex::default(), known: Mutex::new(LruCache::new(KNOWN_MAX)) }
     }
 }
 
@@ -56,6 +59,7 @@ impl Marks {
         let (marks, link) = (self.clone(), link.clone());
         let counting = tokio::spawn(async move {
             let mut counted = marks.counted.lock().await;
+            counted.begin(&link).await?;
             if until.is_none_or(|until| counted.head.position < until) {
                 counted.go_on(&link, until).await?;
             }
@@ -88,6 +92,20 @@ impl Marks {
 }
 
 impl Counted {
+    /// Where others have counted to.
+    async fn begin(&mut self, link: &Link) -> Result<(), StoreError> {
+        if self.has_begun {
+            return Ok(());
+        }
+        let found = self.milestones.read(link).await?;
+        if let Some(last) = found.last() {
+            (self.head, self.at) = (last.head(), Cursor::of_event(last.position));
+        }
+        self.marks = found.iter().map(|one| Position(one.position)).collect();
+        self.has_begun = true;
+        Ok(())
+    }
+
     /// Counts on to the end, or until a number is passed.
     async fn go_on(&mut self, link: &Link, until: Option<Position>) -> Result<(), StoreError> {
         loop {
@@ -102,11 +120,15 @@ impl Counted {
                     if self.head.events.is_multiple_of(MARK_EVERY) {
                         self.marks.push(held.stored.position);
                     }
+                    if self.head.events.is_multiple_of(milestones::EVERY) {
+                        self.milestones.passed(Milestone::at(&held, self.head.events));
+                    }
                     if self.head.events.is_multiple_of(TELL_EVERY) {
                         info!(server = link.shown(), events = self.head.events, "the log is being counted");
                     }
                 }
             }
+            self.milestones.keep(link).await;
             if stretch.is_end || until.is_some_and(|until| self.head.position >= until) {
                 return Ok(());
             }

@@ -73,7 +73,27 @@ impl Link {
         self.stream_page(stream, StreamPosition::End, count, false).await
     }
 
+    /// One event of a stream, with the place that the server says it has.
+    pub(crate) async fn event_at(&self, stream: &StreamId, revision: Revision) -> Result<Option<Held>, StoreError> {
+        let page = self.unplaced_page(stream, StreamPosition::Position(revision.0), 1, true).await?;
+        Ok(page.into_iter().next().filter(|held| held.stored.revision == revision))
+    }
+
     async fn stream_page(
+        &self,
+        stream: &StreamId,
+        from: StreamPosition<u64>,
+        count: usize,
+        forwards: bool,
+    ) -> Result<Vec<Held>, StoreError> {
+        let mut held = self.unplaced_page(stream, from, count, forwards).await?;
+        if held.iter().any(|held| !wire::is_placed(&held.stored)) {
+            self.place(&mut held).await?;
+        }
+        Ok(held)
+    }
+
+    async fn unplaced_page(
         &self,
         stream: &StreamId,
         from: StreamPosition<u64>,
@@ -97,11 +117,7 @@ impl Link {
             Err(Trouble::Answer(Error::ResourceNotFound)) => return Ok(Vec::new()),
             Err(trouble) => return Err(self.store_error(trouble)),
         };
-        let mut held = events.into_iter().map(|event| self.ours(stream, event)).collect::<Result<Vec<_>, _>>()?;
-        if held.iter().any(|held| !wire::is_placed(&held.stored)) {
-            self.place(&mut held).await?;
-        }
-        Ok(held)
+        events.into_iter().map(|event| self.ours(stream, event)).collect()
     }
 
     /// Servers before 22.6 do not say where a stream's events are in the log. The log's last event is never too low, which is what matters to whoever waits.

@@ -36,6 +36,8 @@ pub struct Faults {
     pub is_old: AtomicBool,
     /// Accounts are wanted: «Basic …», as it has to be.
     pub account: Mutex<Option<String>>,
+    /// The account may not write this stream.
+    pub read_only: Mutex<Option<String>>,
     /// Appends carried out or refused.
     pub appends: AtomicUsize,
     /// Calls of any kind.

@@ -180,6 +180,9 @@ async fn append(node: Node, request: Request<Streaming<AppendReq>>) -> Result<Re
         return Err(Status::invalid_argument("options come first"));
     };
     let stream = String::from_utf8(options.stream.unwrap_or_default().name).map_err(|_| Status::invalid_argument("a stream's name"))?;
+    if faults.read_only.lock().unwrap().as_ref() == Some(&stream) {
+        return Err(Status::permission_denied("Access Denied"));
+    }
     let believed = match options.expected {
         Some(append_req::Expected::NoStream(_)) => Believed::NoStream,
         Some(append_req::Expected::Revision(revision)) => Believed::Revision(revision),
