@@ -55,7 +55,7 @@ impl Commands {
             }
             None => {
                 let spot = self.spot(caller, connector_id, session_id, None, caller.at).await?;
-                Some(Box::new(spot.discovery(caller.at)?))
+                Some(Box::new(spot.discovery(&fact, caller.at)?))
             }
         };
         let envelope = caller.envelope(command_id, session_id.0);

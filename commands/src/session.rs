@@ -12,7 +12,7 @@ use domain::operator::{BookingMode, Operator};
 use domain::payment::Channel;
 use domain::pile::Pile;
 use domain::pricing::{self, Bill};
-use domain::session::{Discovery, PaymentMode, Request, Session, SessionCommand, SessionRefs, StopReason};
+use domain::session::{DeviceFact, Discovery, PaymentMode, Request, Session, SessionCommand, SessionRefs, StopReason};
 use domain::station::Station;
 use domain::tariff::{Tariff, TariffSnapshot};
 use domain::time::{Timestamp, ZoneName};
@@ -85,6 +85,8 @@ pub struct Spot {
     /// How bills are divided between the station's owner and the operator; none when they are booked whole.
     pub agency: Option<Box<AgencyTerms>>,
     station: String,
+    /// All versions of the station's tariff, for what a device reports afterwards.
+    versions: Tariff,
 }
 
 impl Commands {
@@ -278,14 +280,15 @@ impl Commands {
         let station = self.ledger.load::<Station>(&StreamId::station(station_id)).await?.state;
         let operator = self.ledger.load::<Operator>(&StreamId::operator(caller.operator_id)).await?.state;
         let zone = station.zone().cloned().ok_or_else(|| missing("station", station_id.to_string()))?;
-        let tariff = match station.tariff_id() {
-            Some(tariff_id) => self.ledger.load::<Tariff>(&StreamId::tariff(tariff_id)).await?.state.in_force(at),
-            None => None,
+        let versions = match station.tariff_id() {
+            Some(tariff_id) => self.ledger.load::<Tariff>(&StreamId::tariff(tariff_id)).await?.state,
+            None => Tariff::Absent,
         };
+        let tariff = versions.in_force(at);
         let refs = SessionRefs { session_id, station_id, pile_id, connector_id, user_id };
         let agency = self.agency_terms(caller, &operator, &station).await?.map(Box::new);
         let rated_power = pile.rated_power();
-        Ok(Spot { connector, refs, operator, tariff, zone, rated_power, agency, station: station_id.to_string() })
+        Ok(Spot { connector, refs, operator, tariff, zone, rated_power, agency, station: station_id.to_string(), versions })
     }
 
     /// The books are asked only for an operator that books as agent: most sessions do not have to read them.
@@ -308,13 +311,22 @@ impl Spot {
         Ok(OrderNumber::of(code, session_id, at))
     }
 
-    /// What is known of a session here that only a device has heard of.
+    /// What is known of a session here that only a device has heard of. A record tells of one that is over: the prices are those of its beginning, as for a session
+    /// that was asked for, and no withdrawal since then makes it free. Where none held then, or the beginning lies in the future, they are those of its end.
     ///
     /// # Errors
     /// When the operator is not registered.
-    pub fn discovery(self, at: Timestamp) -> Result<Discovery, CommandError> {
+    pub fn discovery(self, fact: &DeviceFact, at: Timestamp) -> Result<Discovery, CommandError> {
         let order_number = self.order_number(self.refs.session_id, at)?;
-        let Spot { refs, tariff, zone, rated_power, agency, .. } = self;
+        let Spot { refs, tariff, zone, rated_power, agency, versions, .. } = self;
+        let tariff = match fact {
+            DeviceFact::Record { record } => versions.held_at(record.started_at.min(at)).or_else(|| versions.held_at(at)),
+            DeviceFact::Started { .. }
+            | DeviceFact::Meter { .. }
+            | DeviceFact::Stopped { .. }
+            | DeviceFact::Faulted { .. }
+            | DeviceFact::Unplugged { .. } => tariff,
+        };
         Ok(Discovery { refs, order_number, tariff, zone, rated_power, agency })
     }
 }

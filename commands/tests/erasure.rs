@@ -2,20 +2,16 @@
 
 mod support;
 
-use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use commands::port::{DeviceError, DeviceGateway, StartOrder, StopOrder, SubjectKeyError, SubjectKeys};
 use commands::user::PersonalData;
 use commands::{Caller, CommandError, Commands, RequestIds};
 use domain::ids::{OperatorId, UserId};
 use domain::log::Actor;
-use domain::sealed::LookupHash;
 use domain::testing::{at, id};
 use domain::user::{User, UserError};
 use support::BreakableStore;
+use support::keys::Keys;
 
 const PHONE: &str = "13800138000";
 
@@ -39,80 +35,10 @@ fn phone(text: &str) -> PersonalData {
     PersonalData { phone: Some(text.to_owned()), ..PersonalData::default() }
 }
 
-/// What is done at one moment, once.
-type Meanwhile = Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>;
-
-async fn now(meanwhile: &Meanwhile) {
-    let work = meanwhile.lock().unwrap().take();
-    if let Some(work) = work {
-        work.await;
-    }
-}
-
-/// Keys in memory, of which a test may say what happens before an entry is made and after a key is destroyed.
-#[derive(Default)]
-struct Keys {
-    keys: Mutex<HashMap<UserId, [u8; 32]>>,
-    index: Mutex<HashMap<String, UserId>>,
-    before_claim: Meanwhile,
-    after_destruction: Meanwhile,
-}
-
-impl Keys {
-    /// Whether nothing is left that leads to the user or opens what was sealed for them.
-    fn know_nothing_of(&self, user: UserId) -> bool {
-        !self.keys.lock().unwrap().contains_key(&user) && self.index.lock().unwrap().values().all(|owner| *owner != user)
-    }
-}
-
-#[async_trait]
-impl SubjectKeys for Keys {
-    async fn get_or_create(&self, subject: UserId, fresh: [u8; 32]) -> Result<[u8; 32], SubjectKeyError> {
-        Ok(*self.keys.lock().unwrap().entry(subject).or_insert(fresh))
-    }
-    async fn get(&self, subject: UserId) -> Result<Option<[u8; 32]>, SubjectKeyError> {
-        Ok(self.keys.lock().unwrap().get(&subject).copied())
-    }
-    async fn destroy(&self, subject: UserId) -> Result<(), SubjectKeyError> {
-        self.keys.lock().unwrap().remove(&subject);
-        self.index.lock().unwrap().retain(|_, owner| *owner != subject);
-        now(&self.after_destruction).await;
-        Ok(())
-    }
-    async fn claim(&self, lookup: &LookupHash, subject: UserId) -> Result<(), SubjectKeyError> {
-        now(&self.before_claim).await;
-        let owner = *self.index.lock().unwrap().entry(lookup.0.clone()).or_insert(subject);
-        if owner == subject { Ok(()) } else { Err(SubjectKeyError::Taken { owner }) }
-    }
-    async fn find(&self, lookup: &LookupHash) -> Result<Option<UserId>, SubjectKeyError> {
-        Ok(self.index.lock().unwrap().get(&lookup.0).copied())
-    }
-    async fn lookup_key(&self, _: [u8; 32]) -> Result<[u8; 32], SubjectKeyError> {
-        Ok([3; 32])
-    }
-}
-
-struct NoDevices;
-
-#[async_trait]
-impl DeviceGateway for NoDevices {
-    async fn start(&self, _: StartOrder) -> Result<(), DeviceError> {
-        Err(DeviceError::Unreachable)
-    }
-    async fn stop(&self, _: StopOrder) -> Result<(), DeviceError> {
-        Err(DeviceError::Unreachable)
-    }
-}
-
 /// A ledger in which the user is registered, by request 100.
 async fn registered() -> (Arc<Commands>, Arc<Keys>) {
     let keys = Arc::new(Keys::default());
-    let commands = Arc::new(Commands {
-        ledger: Arc::new(support::ledger(&BreakableStore::new())),
-        channels: vec![],
-        devices: Arc::new(NoDevices),
-        subjects: Arc::clone(&keys) as _,
-    });
+    let commands = Arc::new(support::commands(&BreakableStore::new(), &keys));
     commands.register_user(&caller(), &request(100), user(), phone(PHONE)).await.unwrap();
     (commands, keys)
 }

@@ -2,13 +2,15 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod keys;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use commands::port::{Clock, IdSource};
-use commands::{Envelope, Ledger};
+use commands::port::{Clock, DeviceError, DeviceGateway, IdSource, StartOrder, StopOrder};
+use commands::{Commands, Envelope, Ledger};
 use domain::ids::{CommandId, OperatorId};
 use domain::log::{
     Actor, AppendError, Appended, EventStore, Expected, Filter, Head, NewEvent, Page, Position, Revision, StoreError, StoredEvent, StreamId,
@@ -165,5 +167,22 @@ pub(crate) fn command(number: u128) -> Envelope {
         actor: Actor::system("test"),
         operator_id: id::<OperatorId>(1),
         occurred_at: at("2026-03-01T08:00:00Z"),
+    }
+}
+
+/// All commands, over this store and these keys; no channel is configured and no device is connected.
+pub(crate) fn commands(store: &Arc<BreakableStore>, keys: &Arc<keys::Keys>) -> Commands {
+    Commands { ledger: Arc::new(ledger(store)), channels: vec![], devices: Arc::new(NoDevices), subjects: Arc::clone(keys) as _ }
+}
+
+struct NoDevices;
+
+#[async_trait]
+impl DeviceGateway for NoDevices {
+    async fn start(&self, _: StartOrder) -> Result<(), DeviceError> {
+        Err(DeviceError::Unreachable)
+    }
+    async fn stop(&self, _: StopOrder) -> Result<(), DeviceError> {
+        Err(DeviceError::Unreachable)
     }
 }
