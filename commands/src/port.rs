@@ -1,5 +1,7 @@
 //! What commands need of the world: a clock, ids, payment channels, devices, and the keys of personal data. Adapters implement these.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use domain::ids::{CommandId, PaymentId, RefundId, UserId};
 use domain::payment::Channel;
@@ -256,6 +258,17 @@ pub enum SubjectKeyError {
         /// What is the matter.
         reason: String,
     },
+}
+
+/// All that a key store has, for moving it elsewhere. It is never printed.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct AllKeys {
+    /// The key of the look-up hashes, if there is one yet.
+    pub lookup_key: Option<[u8; 32]>,
+    /// Each subject's key.
+    pub subjects: BTreeMap<Uuid, [u8; 32]>,
+    /// The index: whose a look-up hash is.
+    pub lookups: BTreeMap<String, Uuid>,
 }
 
 /// The keys of personal data, one per subject, and the index for looking people up. Not derivable from the log: backed up with it.

@@ -336,6 +336,12 @@ pub(crate) enum Store {
         #[arg(long, value_name = "URL")]
         to: EventStoreUrl,
     },
+    /// Move the keys of personal data from keys.db into the database that all processes share, with nobody serving. Run it again, and it goes on where it stopped.
+    MoveKeys {
+        /// A PostgreSQL database, without keys or with a part of these; CHARGELEDGER_KEY_STORE without it.
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+    },
     /// Every event as one line of JSON.
     Export {
         /// The file; standard output without it.

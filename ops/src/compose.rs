@@ -10,7 +10,7 @@ use commands::{Caller, Commands, Ledger, RequestIds};
 use domain::ids::OperatorId;
 use domain::log::{Actor, ActorKind, EventStore};
 use domain::time::Timestamp;
-use embedded::{EmbeddedStore, KeyStore, SnapshotFile};
+use embedded::{EmbeddedStore, HeldKeys, KeyStore, SnapshotFile};
 use esdb::{EsdbStore, EsdbUrl, Patience};
 use observe::{Observed, Traces};
 use projections::observer::Observer;
@@ -104,7 +104,14 @@ pub(crate) fn observed(config: &Config, store: Arc<dyn EventStore>, traces: Opti
 pub(crate) fn subject_keys(config: &Config) -> anyhow::Result<Arc<dyn SubjectKeys>> {
     match &config.key_store {
         Some(url) => Ok(Arc::new(SharedKeys::new(url.reveal()).map_err(|reason| anyhow!("CHARGELEDGER_KEY_STORE: {reason}"))?)),
-        None => Ok(Arc::new(KeyStore::open(store_path(config))?)),
+        None => match HeldKeys::put_aside_in(store_path(config)) {
+            // New keys here would part people from what is known of them.
+            Some(moved) => bail!(
+                "the keys of personal data were moved into a database (what is left of them is {}): set CHARGELEDGER_KEY_STORE",
+                moved.display()
+            ),
+            None => Ok(Arc::new(KeyStore::open(store_path(config))?)),
+        },
     }
 }
 

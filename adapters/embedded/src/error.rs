@@ -28,6 +28,12 @@ pub enum OpenError {
         /// Where.
         path: PathBuf,
     },
+    /// Somebody has it open who would not notice that it goes.
+    #[error("{path} is in use: stop every server and command of this ledger first", path = path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// Some other program's database.
     #[error("{path} is a database, but not one of this ledger", path = path.display())]
     Foreign {

@@ -24,6 +24,7 @@ pub mod bench;
 mod database;
 pub mod disk;
 mod error;
+pub mod held_keys;
 pub mod key_store;
 mod lock;
 mod pool;
@@ -39,6 +40,7 @@ mod writer;
 
 pub use backup::{Copied, backup, restore};
 pub use error::OpenError;
+pub use held_keys::HeldKeys;
 pub use key_store::{KeyStore, KeysInfo};
 pub use reader::{Info, Reader};
 pub use replay::{Replay, replay};

@@ -36,7 +36,9 @@ pub mod schema;
 mod server;
 pub mod store;
 mod subject_keys;
+mod taken_keys;
 
 pub use connect::{ReadModels, Settings};
 pub use server::check_url;
 pub use subject_keys::{SharedKeys, SharedKeysInfo};
+pub use taken_keys::TakeError;

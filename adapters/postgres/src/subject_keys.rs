@@ -81,6 +81,13 @@ impl SharedKeys {
         Ok(SharedKeysInfo { subjects: count(0), lookups: count(1) })
     }
 
+    /// A connection for as long as its work takes.
+    pub(crate) async fn whole(&self) -> Result<Object, SubjectKeyError> {
+        let (client, asking) = self.client().await?;
+        asking.answer(client.simple_query("SELECT 1")).await.map_err(read)?;
+        Ok(client)
+    }
+
     async fn client(&self) -> Result<(Object, Asking<'_>), SubjectKeyError> {
         self.ready.get_or_try_init(|| self.prepare()).await?;
         self.gate.connection(&self.pool).await.map_err(read)

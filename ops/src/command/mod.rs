@@ -13,6 +13,7 @@ mod health;
 mod import;
 mod key;
 mod migrate;
+mod move_keys;
 mod operator;
 mod projection;
 mod projector;

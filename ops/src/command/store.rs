@@ -1,4 +1,4 @@
-//! `store info|backup|restore|migrate|export`.
+//! `store info|backup|restore|migrate|move-keys|export`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -13,7 +13,7 @@ use embedded::{Copied, EmbeddedStore, Reader};
 use esdb::EsdbUrl;
 use serde_json::json;
 
-use super::migrate;
+use super::{migrate, move_keys};
 use crate::cli::Store;
 use crate::compose::{SANDBOX, open_reading, store_path, subject_keys};
 use crate::config::{Config, DatabaseUrl, EventStoreUrl};
@@ -25,6 +25,7 @@ pub(crate) async fn run(config: &Config, what: Store) -> anyhow::Result<Answer> 
     match what {
         Store::Info => info(config).await,
         Store::Migrate { from, to } => migrate::run(&from, &to).await,
+        Store::MoveKeys { to } => move_keys::run(config, to.as_deref()).await,
         Store::Backup { to } => {
             let from = of_files(config, "backed up")?;
             copy("copied", config.key_store.as_ref(), move || {

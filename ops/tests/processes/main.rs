@@ -3,6 +3,7 @@
 #[path = "../database/mod.rs"]
 mod database;
 mod disk_full;
+mod moved_keys;
 #[path = "../serving/mod.rs"]
 mod serving;
 mod wrong_folds;
