@@ -1,8 +1,9 @@
 //! Paying, refunding, and what channels report.
 
+use domain::decider::Decider;
 use domain::ids::{CommandId, PaymentId, RefundId, SessionId, UserId};
-use domain::log::{Actor, StreamId};
-use domain::payment::{Channel, Payment, PaymentCommand, Purpose, Resolution};
+use domain::log::{Actor, Revision, StreamId};
+use domain::payment::{Channel, Payment, PaymentCommand, PaymentError, Purpose, Resolution};
 use domain::session::{LaterPayment, Session, SessionCommand, SessionError};
 use domain::units::Money;
 use domain::user::User;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use crate::Commands;
 use crate::envelope::Envelope;
 use crate::error::CommandError;
-use crate::handle::{Done, Loaded};
+use crate::handle::{Done, HandleError, Loaded};
 use crate::port::{ChannelReport, payment_no, payment_of, refund_no, refund_of};
 use crate::request::{Caller, RequestIds};
 
@@ -95,7 +96,7 @@ impl Commands {
     }
 
     /// Asks for money back on a payment, where the books say it lies: a top-up lies in the wallet; what a session's bill has taken comes back by a credit on that
-    /// bill; the rest, and what came too late to be used, goes back by itself.
+    /// bill. The rest goes back by itself; where its channel would not take it, and for what came too late to be used, it is asked for here.
     ///
     /// # Errors
     /// When there is not as much to give back, or the session still needs it.
@@ -107,47 +108,72 @@ impl Commands {
         amount: Money,
         reason: String,
     ) -> Result<Refunding, CommandError> {
-        let payment = self.payment(caller, payment_id).await?.state;
+        let Loaded { state: payment, revision } = self.payment(caller, payment_id).await?;
         let Some(terms) = payment.terms().cloned() else {
             return Err(CommandError::NotFound { what: "payment", id: payment_id.to_string() });
         };
         let refund_id: RefundId = ids.id("refund");
-        let credit_id = ids.command("credit session");
+        let refund_no = refund_no(payment_id, refund_id);
+        let is_late = payment.receipt().is_some_and(|receipt| receipt.late);
         let (session_id, correlation_id) = match terms.purpose {
             Purpose::TopUp => (None, payment_id.0),
             Purpose::Prepayment { session_id } | Purpose::Postpaid { session_id } => (Some(session_id), session_id.0),
         };
-        let is_late = payment.receipt().is_some_and(|receipt| receipt.late);
-        // The same request goes the same way again, whatever has become of the money since.
-        let goes_back_directly = match session_id {
-            _ if is_late || payment.refund(refund_id).is_some() => true,
+        let request = match session_id {
+            _ if is_late => PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason },
+            // The same request goes the same way again, whatever has become of the money since.
+            _ if payment.refund(refund_id).is_some() => PaymentCommand::GiveAgain { payment_id, refund_id, amount, refund_no, reason },
             None => {
-                // The revision that was asked for is the payment's, not the wallet's.
-                let done = self.refund_wallet(caller, &ids.only_at(None), terms.user_id, amount, Some(reason)).await?;
-                return Ok(Refunding { refund_id: None, position: done.position });
+                let request = WalletCommand::RequestRefund {
+                    user_id: terms.user_id,
+                    refund_id: ids.id("wallet refund"),
+                    amount,
+                    reason: Some(reason),
+                };
+                let (stream, command_id) = (StreamId::wallet(terms.user_id), ids.command("refund wallet"));
+                return self
+                    .take_back::<Wallet>(caller, ids, revision, &stream, request, (command_id, ids.id::<RefundId>("wallet refund").0))
+                    .await;
             }
             Some(session_id) => {
-                let stream = StreamId::session(session_id);
-                let session = self.ledger.load::<Session>(&stream).await?.state;
-                let is_credited = self.ledger.has_done::<Session>(&stream, credit_id).await?;
-                !is_credited && used_by(&session, payment_id, &terms.purpose)?.is_some_and(|used| amount <= payment.refundable() - used)
+                let (stream, command_id) = (StreamId::session(session_id), ids.command("credit session"));
+                let is_credited = self.ledger.has_done::<Session>(&stream, command_id).await?;
+                let given_up = payment.given_up();
+                if is_credited || amount > given_up {
+                    let session = self.ledger.load::<Session>(&stream).await?.state;
+                    let used = used_by(&session, payment_id, &terms.purpose)?;
+                    if !is_credited && amount > used {
+                        return Err(PaymentError::ExceedsRefundable { amount, refundable: used.max(given_up) }.into());
+                    }
+                    let credit = SessionCommand::Credit { amount, note: reason };
+                    return self.take_back::<Session>(caller, ids, revision, &stream, credit, (command_id, correlation_id)).await;
+                }
+                PaymentCommand::GiveAgain { payment_id, refund_id, amount, refund_no, reason }
             }
         };
-        match session_id {
-            Some(session_id) if !goes_back_directly => {
-                let credit = SessionCommand::Credit { amount, note: reason };
-                let envelope = caller.envelope(credit_id, correlation_id);
-                let done = self.ledger.handle::<Session>(&StreamId::session(session_id), credit, &envelope).await?;
-                Ok(Refunding { refund_id: None, position: done.position })
-            }
-            Some(_) | None => {
-                let refund_no = refund_no(payment_id, refund_id);
-                let request = PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason };
-                let envelope = caller.envelope(ids.command("refund payment"), correlation_id);
-                let done = self.ledger.handle_at::<Payment>(&StreamId::payment(payment_id), request, &envelope, ids.revision()).await?;
-                Ok(Refunding { refund_id: Some(refund_id), position: done.position })
-            }
+        let envelope = caller.envelope(ids.command("refund payment"), correlation_id);
+        let done = self.ledger.handle_at::<Payment>(&StreamId::payment(payment_id), request, &envelope, ids.revision()).await?;
+        Ok(Refunding { refund_id: Some(refund_id), position: done.position })
+    }
+
+    /// Takes back what lies in a wallet or on a bill. The revision that was asked for is the payment's: it counts unless this very request was done already.
+    async fn take_back<D: Decider>(
+        &self,
+        caller: &Caller,
+        ids: &RequestIds,
+        revision: Option<Revision>,
+        stream: &StreamId,
+        command: D::Command,
+        (command_id, correlation_id): (CommandId, Uuid),
+    ) -> Result<Refunding, CommandError>
+    where
+        CommandError: From<HandleError<D::Error>>,
+    {
+        if ids.revision().is_some() && ids.revision() != revision && !self.ledger.has_done::<D>(stream, command_id).await? {
+            return Err(CommandError::Moved { revision });
         }
+        let done = self.ledger.handle::<D>(stream, command, &caller.envelope(command_id, correlation_id)).await?;
+        Ok(Refunding { refund_id: None, position: done.position })
     }
 
     /// Decides about money that belongs to nothing: all that is left of it goes back to the payer, or into the user's wallet.
@@ -228,8 +254,13 @@ impl Commands {
     pub async fn close_payment(&self, caller: &Caller, ids: &RequestIds, payment_id: PaymentId) -> Result<Done<Payment>, CommandError> {
         let stream = StreamId::payment(payment_id);
         let origin = self.owned("payment", &stream, caller.operator_id).await?;
-        let envelope = caller.envelope(ids.command("close payment"), origin.correlation_id);
-        self.close_unpaid(payment_id, &envelope).await
+        let command_id = ids.command("close payment");
+        let revision = self.ledger.load::<Payment>(&stream).await?.revision;
+        // Before the channel hears of it.
+        if ids.revision().is_some() && ids.revision() != revision && !self.ledger.has_done::<Payment>(&stream, command_id).await? {
+            return Err(CommandError::Moved { revision });
+        }
+        self.close_unpaid(payment_id, &caller.envelope(command_id, origin.correlation_id)).await
     }
 
     /// Records what a channel says happened. Saying it again, late or out of order changes nothing that it should not.
@@ -285,18 +316,20 @@ pub struct Refunding {
     pub position: Option<domain::log::Position>,
 }
 
-/// How much of a payment a session's bill has taken. None when that is not known before it is settled.
+/// How much of a payment a session's bill has taken: nothing of one that the session has not heard of, and which is either applied to it in a moment or
+/// goes back.
 ///
 /// # Errors
-/// When the session runs on it: there will be a bill.
-fn used_by(session: &Session, payment_id: PaymentId, purpose: &Purpose) -> Result<Option<Money>, SessionError> {
+/// When there will be a bill, or it is not settled yet.
+fn used_by(session: &Session, payment_id: PaymentId, purpose: &Purpose) -> Result<Money, SessionError> {
     let is_unfunded = session.course().is_some_and(|course| course.is_unfunded);
     match (session, purpose) {
-        (_, Purpose::TopUp) | (Session::Absent | Session::NotStarted(_), _) => Ok(Some(Money::ZERO)),
-        (_, Purpose::Prepayment { .. }) if is_unfunded => Ok(Some(Money::ZERO)),
-        (Session::Billed { paid, .. }, Purpose::Prepayment { .. }) => Ok(paid.is_prepayment_settled.then_some(paid.prepaid)),
+        (_, Purpose::TopUp) | (Session::Absent | Session::NotStarted(_), _) => Ok(Money::ZERO),
+        (_, Purpose::Prepayment { .. }) if is_unfunded => Ok(Money::ZERO),
+        (Session::Billed { paid, .. }, Purpose::Prepayment { .. }) if paid.is_prepayment_settled => Ok(paid.prepaid),
+        (Session::Billed { .. }, Purpose::Prepayment { .. }) => Err(SessionError::NotSettled),
         (Session::Billed { paid, .. }, Purpose::Postpaid { .. }) => {
-            Ok(Some(paid.later.iter().filter(|later| later.payment_id == payment_id).map(LaterPayment::rest).sum()))
+            Ok(paid.later.iter().filter(|later| later.payment_id == payment_id).map(LaterPayment::rest).sum())
         }
         (
             Session::Requested(_)

@@ -73,6 +73,7 @@ fn refund_requested() -> PaymentEvent {
         amount: yuan("5"),
         refund_no: "r".to_owned(),
         reason: "rest".to_owned(),
+        again: false,
     }
 }
 
@@ -130,7 +131,7 @@ fn two_refunds_of_one_payment_are_two() {
     let PaymentEvent::RefundRequested { payment_id, user_id, channel, amount, refund_no, reason, .. } = refund_requested() else {
         panic!()
     };
-    let other = PaymentEvent::RefundRequested { payment_id, refund_id: id(71), user_id, channel, amount, refund_no, reason };
+    let other = PaymentEvent::RefundRequested { payment_id, refund_id: id(71), user_id, channel, amount, refund_no, reason, again: false };
     assert_eq!(of([recorded(0, refund_requested()), recorded(0, other)]).len(), 2);
 }
 

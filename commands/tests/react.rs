@@ -5,7 +5,7 @@ use domain::connector::{ConnectorCommand, ConnectorEvent};
 use domain::event::Event;
 use domain::ids::{CommandId, EventId, RefundId};
 use domain::log::{Actor, Metadata, Position, Recorded, Revision, StreamId};
-use domain::payment::{Channel, PaymentCommand, PaymentEvent, Purpose};
+use domain::payment::{Channel, PaymentCommand, PaymentEvent, Purpose, Resolution};
 use domain::pricing::{Bill, BillLine, FeeKind};
 use domain::session::{
     DisputeReason, MeterReading, PaymentMode, RefusalReason, SessionCommand, SessionEvent, SessionRefs, StopReason, TransactionRecord,
@@ -153,6 +153,9 @@ fn words(step: &Step) -> String {
             match command {
                 PaymentCommand::Initiate { amount, expires_at, .. } => format!("payment initiate {amount} until {expires_at}"),
                 PaymentCommand::RequestRefund { amount, .. } => format!("payment refund {amount}"),
+                PaymentCommand::ResolveReceipt { channel_transaction, resolution: Resolution::Return { .. }, .. } => {
+                    format!("payment return receipt {channel_transaction}")
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -302,7 +305,7 @@ fn expectations() -> Vec<(Event, Vec<&'static str>)> {
         amount: yuan("50"),
         channel_transaction: "t".to_owned(),
     };
-    because(late.into(), &["payment refund 50.00"]);
+    because(late.into(), &["payment return receipt t"]);
     let accepted = PaymentEvent::ReceiptAccepted {
         payment_id,
         user_id,
@@ -325,6 +328,7 @@ fn expectations() -> Vec<(Event, Vec<&'static str>)> {
             amount: yuan("5"),
             refund_no: "its number".to_owned(),
             reason: "rest".to_owned(),
+            again: false,
         }
         .into(),
         &["channel give back 5.00 as its number"],

@@ -68,6 +68,7 @@ kinds! {
     SessionNotCharging CONFLICT "session-not-charging" "The session is not charging";
     SessionFinished CONFLICT "session-finished" "The session is finished";
     SessionNotBilled CONFLICT "session-not-billed" "The session has no bill";
+    SessionNotSettled CONFLICT "session-not-settled" "The session's bill is being settled";
     SessionHasTariff CONFLICT "session-has-tariff" "The session has its prices already";
     SessionWithoutTariff CONFLICT "session-without-tariff" "The session cannot be priced";
     CreditNotWithinBill UNPROCESSABLE_ENTITY "credit-not-within-bill" "The credit is not within the bill";

@@ -289,7 +289,7 @@ async fn close(
     precondition: IfMatch,
     Order { asker, ids, body: Nothing {} }: Order<Nothing>,
 ) -> Result<Answer<PaymentAnswer>, Problem> {
-    precondition.check(api.commands.payment(&asker.caller, payment_id).await?.revision)?;
+    let ids = precondition.tie(ids, api.commands.payment(&asker.caller, payment_id).await?.revision)?;
     let done = api.commands.close_payment(&asker.caller, &ids, payment_id).await?;
     PaymentAnswer::answer(&Loaded { state: done.state, revision: done.revision }, done.position)
 }
@@ -333,8 +333,6 @@ async fn refund(
     Order { asker, ids, body }: Order<RefundBody>,
 ) -> Result<Answer<RefundAnswer>, Problem> {
     let revision = api.commands.payment(&asker.caller, payment_id).await?.revision;
-    // The money may lie in a wallet or on a bill; the payment is looked at in any case.
-    precondition.check(revision)?;
     let ids = precondition.tie(ids, revision)?;
     let amount = body.amount_yuan.0;
     let refunding = api.commands.refund_payment(&asker.caller, &ids, payment_id, amount, body.reason.0).await?;

@@ -203,6 +203,7 @@ fn session(error: &SessionError) -> Kind {
         SessionError::NotCharging => Kind::SessionNotCharging,
         SessionError::AlreadyFinished => Kind::SessionFinished,
         SessionError::NotBilled => Kind::SessionNotBilled,
+        SessionError::NotSettled => Kind::SessionNotSettled,
         SessionError::NoTariff => Kind::SessionWithoutTariff,
         SessionError::HasTariff => Kind::SessionHasTariff,
         SessionError::AmountNotPositive { .. } => Kind::AmountInvalid,

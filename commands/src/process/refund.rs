@@ -4,7 +4,7 @@
 use domain::event::Event;
 use domain::ids::RefundId;
 use domain::log::Recorded;
-use domain::payment::{PaymentCommand, PaymentEvent, Purpose};
+use domain::payment::{PaymentCommand, PaymentEvent, Purpose, Resolution};
 use domain::session::SessionEvent;
 use domain::wallet::{WalletCommand, WalletEvent};
 
@@ -45,16 +45,16 @@ fn on_payment(event: &PaymentEvent, recorded: &Recorded<Event>) -> Vec<Step> {
             let collect = Action::Collect { payment_id: *payment_id, channel: *channel, amount: *amount, expires_at: *expires_at };
             vec![Step::new("collect", collect)]
         }
-        PaymentEvent::ReceivedLate { payment_id, amount, .. } => {
+        // All of it, unless staff were faster and have decided otherwise.
+        PaymentEvent::ReceivedLate { payment_id, channel_transaction, .. } => {
             let refund_id = RefundId::derived(recorded.metadata.event_id.0, "late");
-            let request = PaymentCommand::RequestRefund {
+            let give_back = PaymentCommand::ResolveReceipt {
                 payment_id: *payment_id,
-                refund_id,
-                amount: *amount,
-                refund_no: refund_no(*payment_id, refund_id),
-                reason: "the payment came after it had been closed".to_owned(),
+                channel_transaction: channel_transaction.clone(),
+                resolution: Resolution::Return { refund_id, refund_no: refund_no(*payment_id, refund_id) },
+                note: "the payment came after it had been closed".to_owned(),
             };
-            vec![Step::new("refund", Action::Payment(*payment_id, request))]
+            vec![Step::new("refund", Action::Payment(*payment_id, give_back))]
         }
         PaymentEvent::RefundRequested { payment_id, channel, refund_no, amount, reason, .. } => {
             let give_back = Action::GiveBack {

@@ -70,6 +70,19 @@ pub enum PaymentCommand {
         /// Why, for people.
         reason: String,
     },
+    /// What the channel would not take back is to go back all the same: once more, under a number of its own.
+    GiveAgain {
+        /// Of which payment.
+        payment_id: PaymentId,
+        /// Which. The same id is the same refund.
+        refund_id: RefundId,
+        /// How much: no more than was given up.
+        amount: Money,
+        /// The merchant's number at the channel.
+        refund_no: String,
+        /// Why, for people.
+        reason: String,
+    },
     /// Staff say what is to become of money that belongs to nothing: all that is left of it.
     ResolveReceipt {
         /// Of which payment.
@@ -121,6 +134,7 @@ impl PaymentCommand {
             | PaymentCommand::ReportFailed { payment_id, .. }
             | PaymentCommand::Close { payment_id }
             | PaymentCommand::RequestRefund { payment_id, .. }
+            | PaymentCommand::GiveAgain { payment_id, .. }
             | PaymentCommand::ResolveReceipt { payment_id, .. }
             | PaymentCommand::CloseDisputes { payment_id, .. }
             | PaymentCommand::ReportRefundSucceeded { payment_id, .. }
@@ -229,9 +243,16 @@ impl Decider for Payment {
             }
             PaymentCommand::ReportFailed { payment_id, reason } => Ok(self.report_failed(payment_id, reason)),
             PaymentCommand::Close { payment_id } => self.close(payment_id),
-            PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason } => {
-                self.request_refund(payment_id, refund_id, Refund { amount, refund_no, reason, outcome: RefundOutcome::Pending })
-            }
+            PaymentCommand::RequestRefund { payment_id, refund_id, amount, refund_no, reason } => self.request_refund(
+                payment_id,
+                refund_id,
+                Refund { amount, refund_no, reason, outcome: RefundOutcome::Pending, again: false },
+            ),
+            PaymentCommand::GiveAgain { payment_id, refund_id, amount, refund_no, reason } => self.request_refund(
+                payment_id,
+                refund_id,
+                Refund { amount, refund_no, reason, outcome: RefundOutcome::Pending, again: true },
+            ),
             PaymentCommand::ResolveReceipt { payment_id, channel_transaction, resolution, note } => {
                 self.resolve(payment_id, &channel_transaction, resolution, note)
             }
@@ -332,7 +353,7 @@ impl Payment {
             Stage::Open { .. } | Stage::Failed { .. } | Stage::Closed { .. } => return Err(PaymentError::NotPaid { payment_id }),
             Stage::Received { terms, refunds, .. } => (terms, refunds),
         };
-        let Refund { amount, refund_no, reason, outcome: _ } = refund;
+        let Refund { amount, refund_no, reason, outcome: _, again } = refund;
         match refunds.get(&refund_id) {
             Some(first) if first.amount == amount => return Ok(vec![]),
             Some(first) => return Err(PaymentError::RefundIdReused { refund_id, amount: first.amount }),
@@ -344,12 +365,12 @@ impl Payment {
         if let Some((&owner, _)) = refunds.iter().find(|(_, other)| other.refund_no == refund_no) {
             return Err(PaymentError::RefundNumberReused { refund_no, refund_id: owner });
         }
-        let refundable = self.refundable();
+        let refundable = if again { self.given_up() } else { self.refundable() };
         if amount > refundable {
             return Err(PaymentError::ExceedsRefundable { amount, refundable });
         }
         let &Terms { user_id, channel, .. } = terms;
-        Ok(vec![PaymentEvent::RefundRequested { payment_id, refund_id, user_id, channel, amount, refund_no, reason }])
+        Ok(vec![PaymentEvent::RefundRequested { payment_id, refund_id, user_id, channel, amount, refund_no, reason, again }])
     }
 
     fn report_refund_succeeded(
@@ -393,14 +414,14 @@ impl Payment {
         }
     }
 
-    /// Whether a failed refund's amount can no longer be what went back: another refund has taken it, or it is in the wallet again, and
+    /// Whether a failed refund's amount can no longer be what went back: it was given again, another refund has taken it, or it is in the wallet again, and
     /// perhaps spent.
     fn failed_amount_is_gone(&self, refund: &Refund, terms: &Terms, receipt: &Receipt) -> bool {
         let in_the_wallet = match terms.purpose {
             Purpose::TopUp => !receipt.late,
             Purpose::Prepayment { .. } | Purpose::Postpaid { .. } => false,
         };
-        in_the_wallet || refund.amount > self.refundable()
+        in_the_wallet || refund.amount > self.given_up()
     }
 
     fn report_refund_failed(&self, payment_id: PaymentId, refund_id: RefundId, reason: String) -> Vec<PaymentEvent> {

@@ -187,6 +187,9 @@ pub enum PaymentEvent {
         refund_no: String,
         /// Why, for people.
         reason: String,
+        /// Whether it gives once more what an earlier refund did not: its channel had refused it for good.
+        #[serde(default)]
+        again: bool,
     },
     /// The money is back. Posted.
     RefundSucceeded {

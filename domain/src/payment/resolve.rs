@@ -69,9 +69,11 @@ impl Payment {
             return Err(PaymentError::ExceedsRefundable { amount: Money::ZERO, refundable: amount });
         }
         match resolution {
-            Resolution::Return { refund_id, refund_no } => {
-                self.request_refund(payment_id, refund_id, Refund { amount, refund_no, reason: note, outcome: RefundOutcome::Pending })
-            }
+            Resolution::Return { refund_id, refund_no } => self.request_refund(
+                payment_id,
+                refund_id,
+                Refund { amount, refund_no, reason: note, outcome: RefundOutcome::Pending, again: false },
+            ),
             Resolution::Apply => Ok(vec![PaymentEvent::ReceiptApplied { payment_id, user_id: terms.user_id, amount, note }]),
         }
     }

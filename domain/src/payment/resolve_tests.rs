@@ -31,6 +31,7 @@ fn requested_back(amount: &str) -> PaymentEvent {
         amount: yuan(amount),
         refund_no: "R9".to_owned(),
         reason: NOTE.to_owned(),
+        again: false,
     }
 }
 

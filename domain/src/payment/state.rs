@@ -62,6 +62,8 @@ pub struct Refund {
     pub reason: String,
     /// How it stands.
     pub outcome: RefundOutcome,
+    /// Whether it gives once more what an earlier refund did not.
+    pub again: bool,
 }
 
 impl Refund {
@@ -189,6 +191,15 @@ impl Payment {
         }
     }
 
+    /// What the channel would not take back, and nobody has asked for again since.
+    #[must_use]
+    pub fn given_up(&self) -> Money {
+        let Stage::Received { refunds, .. } = &self.stage else { return Money::ZERO };
+        let sum = |which: fn(&Refund) -> bool| refunds.values().filter(|refund| which(refund)).map(|refund| refund.amount).sum::<Money>();
+        let open = sum(|refund| !refund.again && !refund.counts()) - sum(|refund| refund.again && refund.counts());
+        open.min(self.refundable()).max(Money::ZERO)
+    }
+
     pub(super) fn after(self, event: &PaymentEvent) -> Payment {
         match event {
             PaymentEvent::Initiated { payment_id, user_id, channel, purpose, amount, payment_no, expires_at } => {
@@ -217,9 +228,9 @@ impl Payment {
             PaymentEvent::Disputed { reported, channel_transaction, .. } => {
                 self.disputed(Dispute::Receipt { reported: *reported, channel_transaction: channel_transaction.clone() })
             }
-            PaymentEvent::RefundRequested { refund_id, amount, refund_no, reason, .. } => self.refunding(|refunds| {
+            PaymentEvent::RefundRequested { refund_id, amount, refund_no, reason, again, .. } => self.refunding(|refunds| {
                 let (refund_no, reason) = (refund_no.clone(), reason.clone());
-                refunds.insert(*refund_id, Refund { amount: *amount, refund_no, reason, outcome: RefundOutcome::Pending });
+                refunds.insert(*refund_id, Refund { amount: *amount, refund_no, reason, outcome: RefundOutcome::Pending, again: *again });
             }),
             PaymentEvent::RefundSucceeded { refund_id, channel_refund, .. } => {
                 self.refund_ended(*refund_id, RefundOutcome::Succeeded { channel_refund: channel_refund.clone() })

@@ -127,6 +127,24 @@ fn request_refund(number: u128, amount: &str) -> PaymentCommand {
     }
 }
 
+fn give_again(number: u128, amount: &str) -> PaymentCommand {
+    PaymentCommand::GiveAgain {
+        payment_id: payment_id(),
+        refund_id: refund(number),
+        amount: yuan(amount),
+        refund_no: format!("R{number}"),
+        reason: "not used".to_owned(),
+    }
+}
+
+fn given_again(number: u128, amount: &str) -> PaymentEvent {
+    let mut event = refund_requested(number, amount);
+    if let PaymentEvent::RefundRequested { again, .. } = &mut event {
+        *again = true;
+    }
+    event
+}
+
 pub(super) fn refund_requested(number: u128, amount: &str) -> PaymentEvent {
     PaymentEvent::RefundRequested {
         payment_id: payment_id(),
@@ -136,6 +154,7 @@ pub(super) fn refund_requested(number: u128, amount: &str) -> PaymentEvent {
         amount: yuan(amount),
         refund_no: format!("R{number}"),
         reason: "not used".to_owned(),
+        again: false,
     }
 }
 
@@ -414,6 +433,44 @@ fn a_failed_refund_that_went_back_after_all_counts_while_its_amount_is_there() {
         Some(("40.00", "C1")),
         "it had failed, and its amount has been given free for other use",
     )]);
+}
+
+#[test]
+fn only_what_a_channel_has_refused_is_given_again_and_once() {
+    let exceeds = |amount: &str, left: &str| PaymentError::ExceedsRefundable { amount: yuan(amount), refundable: yuan(left) };
+    let asked = vec![initiated(), succeeded(), refund_requested(1, "17.90")];
+    given(asked.clone()).when(give_again(2, "0.01")).then_refused(exceeds("0.01", "0.00"));
+    let refused: Vec<PaymentEvent> = asked.into_iter().chain([refund_failed(1, "17.90")]).collect();
+    given(refused.clone()).when(give_again(2, "17.91")).then_refused(exceeds("17.91", "17.90"));
+    given(refused.clone()).when(give_again(2, "10.00")).then([given_again(2, "10.00")]);
+    let partly: Vec<PaymentEvent> = refused.into_iter().chain([given_again(2, "10.00")]).collect();
+    given(partly.clone()).when(give_again(2, "10.00")).then_nothing();
+    given(partly.clone()).when(give_again(3, "7.91")).then_refused(exceeds("7.91", "7.90"));
+    given(partly.clone()).when(give_again(3, "7.90")).then([given_again(3, "7.90")]);
+    // Refused once more, it can be given once more.
+    given(partly.into_iter().chain([refund_failed(2, "10.00")])).when(give_again(3, "17.90")).then([given_again(3, "17.90")]);
+}
+
+#[test]
+fn a_failed_refund_that_went_back_after_all_is_disputed_when_it_was_given_again() {
+    let history = [initiated(), succeeded(), refund_requested(1, "17.90"), refund_failed(1, "17.90"), given_again(2, "17.90")];
+    let gone = "it had failed, and its amount has been given free for other use";
+    given(history.clone()).when(report_refunded(1, "17.90", "C1")).then([refund_disputed(1, Some(("17.90", "C1")), gone)]);
+    given(history.into_iter().chain([refunded(2, "17.90")])).when(report_refunded(1, "17.90", "C1")).then([refund_disputed(
+        1,
+        Some(("17.90", "C1")),
+        gone,
+    )]);
+}
+
+#[test]
+fn a_refund_from_before_it_was_noted_is_none_that_is_given_again() {
+    let written = serde_json::to_value(given_again(1, "17.90")).unwrap();
+    let mut old = written.clone();
+    let field = if old.get("again").is_some() { Some(&mut old) } else { old.as_object_mut().unwrap().values_mut().next() };
+    field.unwrap().as_object_mut().unwrap().remove("again").unwrap();
+    assert_ne!(old, written);
+    assert_eq!(serde_json::from_value::<PaymentEvent>(old).unwrap(), refund_requested(1, "17.90"));
 }
 
 #[test]

@@ -200,6 +200,9 @@ pub enum SessionError {
     /// It has no bill yet.
     #[error("the session has not been billed")]
     NotBilled,
+    /// What was paid before has not been applied to the bill yet; it is in a moment.
+    #[error("the session's bill is being settled; try again")]
+    NotSettled,
     /// The station had no tariff: it cannot be priced.
     #[error("the session has no price: its station had no tariff when it was first heard of; assign one to the session")]
     NoTariff,

@@ -62,6 +62,7 @@ fn refunds() -> Vec<PaymentEvent> {
             amount,
             refund_no: "R2026030110500000000001".to_owned(),
             reason: "rest of a prepayment".to_owned(),
+            again: false,
         },
         PaymentEvent::RefundSucceeded {
             payment_id,

@@ -8,6 +8,7 @@
 //! | [`stories`] | one session a test: every mode, and every way out |
 //! | [`ahead`] | a session that is asked for while its connector is still in use |
 //! | [`agency`] | stations of somebody else, booked as an agent |
+//! | [`refunds`] | refunds that are asked for while the ledger is about to give money back itself |
 //! | [`deadlines`] | what must not wait for ever |
 //! | [`steps`] | every step of the process managers twice, failing once, and interrupted |
 //! | [`simulation`] | many sessions at once, all faults, from a seed |
@@ -17,6 +18,7 @@ mod ahead;
 mod books;
 mod broken;
 mod deadlines;
+mod refunds;
 mod simulation;
 mod steps;
 mod stories;

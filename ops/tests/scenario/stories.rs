@@ -371,7 +371,7 @@ async fn whoever_waits_for_a_start_is_answered_in_time_also_without_one() {
 }
 
 impl World {
-    async fn pay_for(&self, session: SessionId, amount: &str) -> Result<PaymentId, CommandError> {
+    pub(crate) async fn pay_for(&self, session: SessionId, amount: &str) -> Result<PaymentId, CommandError> {
         let pay_for = PayFor::Session(session);
         Ok(self.edge.pay(&self.caller(), &self.request(), user(0), Channel::Sandbox, pay_for, yuan(amount)).await?.0)
     }

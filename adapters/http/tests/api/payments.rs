@@ -54,6 +54,38 @@ async fn a_refund_is_never_more_than_there_is() {
 }
 
 #[tokio::test]
+async fn a_request_whose_answer_was_lost_is_answered_again_although_it_has_moved_what_it_was_tied_to() {
+    let world = World::new().await;
+    let payment = topped_up(&world, "30").await;
+    let path = format!("/v1/payments/{}", payment["payment_id"].as_str().unwrap());
+    world.pay(payment["payment_id"].as_str().unwrap(), "30").await.is(200);
+    let wallet = format!("/v1/wallets/{}", world.user);
+    world.until(Role::Finance, &wallet, |answered| answered.json()["refundable_yuan"] == "30.00").await;
+    let seen = world.get(Role::Finance, &path).await.header("etag").to_owned();
+    let tied = |key: &'static str, path: &str| {
+        world.request(Role::Finance, Method::POST, path).header("idempotency-key", key).header("if-match", seen.clone())
+    };
+    let refund = |key| tied(key, &format!("{path}/refunds")).json(&json!({"amount_yuan": "20", "reason": "asked for"}));
+    let first = send(refund("a")).await.is(202);
+    world.until(Role::Finance, &path, |answered| answered.json()["refundable_yuan"] == "10.00").await;
+    assert_eq!(send(refund("a")).await.is(202), first);
+    send(refund("b")).await.is_problem(412, "precondition-failed");
+    assert_eq!(world.get(Role::Finance, &path).await.json()["refundable_yuan"], "10.00");
+
+    let open = topped_up(&world, "5").await;
+    let path = format!("/v1/payments/{}", open["payment_id"].as_str().unwrap());
+    let seen = world.get(Role::Finance, &path).await.header("etag").to_owned();
+    let close = |key: &'static str| {
+        let close = world.request(Role::Finance, Method::POST, &format!("{path}/close"));
+        close.header("idempotency-key", key).header("if-match", seen.clone())
+    };
+    for _ in 0..2 {
+        assert_eq!(send(close("c")).await.is(200)["status"], "closed");
+    }
+    send(close("d")).await.is_problem(412, "precondition-failed");
+}
+
+#[tokio::test]
 async fn why_money_leaves_a_wallet_is_kept_as_it_was_written() {
     let world = World::new().await;
     let payment = topped_up(&world, "30").await;
