@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<DatabaseUrl>,
     /// Without it nothing is published.
     pub(crate) nats_url: Option<NatsUrl>,
+    /// With what NATS is told who this is, beside what the URL has in it.
+    pub(crate) nats_credentials: Option<NatsCredentials>,
     /// How many servers keep the feed's stream.
     pub(crate) nats_replicas: Replicas,
     /// How large the stream may become.
@@ -185,6 +187,23 @@ impl fmt::Debug for NatsUrl {
     }
 }
 
+/// A file of credentials for NATS, or a seed. It is not shown: it may be the secret itself.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct NatsCredentials(String);
+
+impl NatsCredentials {
+    /// As it was set.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NatsCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NatsCredentials(…)")
+    }
+}
+
 /// How many servers keep a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Replicas(pub(crate) usize);
@@ -200,6 +219,7 @@ struct Settings {
     event_store: Option<String>,
     database_url: Option<String>,
     nats_url: Option<String>,
+    nats_credentials: Option<String>,
     nats_replicas: Option<Written>,
     nats_max_bytes: Option<Written>,
     key_store: Option<String>,
@@ -306,6 +326,7 @@ impl Config {
             event_store,
             database_url: setting("database_url", &file.database_url).map(parse).transpose()?,
             nats_url: setting("nats_url", &file.nats_url).map(parse).transpose()?,
+            nats_credentials: setting("nats_credentials", &file.nats_credentials).map(|(value, _)| NatsCredentials(value)),
             nats_replicas: setting("nats_replicas", &file.nats_replicas.as_ref().map(Written::text)).map_or(Ok(Replicas(1)), parse)?,
             nats_max_bytes: setting("nats_max_bytes", &file.nats_max_bytes.as_ref().map(Written::text)).map(parse).transpose()?,
             key_store: setting("key_store", &file.key_store).map(parse).transpose()?,
@@ -557,7 +578,8 @@ mod tests {
     #[test]
     fn a_password_is_never_printed() {
         let file = "database_url = \"postgresql://app:secret@db/ledger?password=secret\"";
-        let config = config(file, &[("CHARGELEDGER_API_KEY", "clk_secret")]).unwrap();
+        let config = config(file, &[("CHARGELEDGER_API_KEY", "clk_secret"), ("CHARGELEDGER_NATS_CREDENTIALS", "SUsecret")]).unwrap();
+        assert_eq!(config.nats_credentials.as_ref().unwrap().reveal(), "SUsecret");
         assert_eq!(config.api_key.as_ref().unwrap().reveal(), "clk_secret");
         assert!(config.database_url.as_ref().unwrap().reveal().contains("secret"));
         let printed = format!("{config:?} {}", config.database_url.as_ref().unwrap());

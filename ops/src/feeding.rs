@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use domain::log::{EventStore, StoreError};
 use nats_feed::notices::NoticeStream;
 use nats_feed::progress::{self, Progress, State, Status};
-use nats_feed::{FeedError, Nats, Publisher, StreamSettings, Window};
+use nats_feed::{Credentials, FeedError, Nats, Publisher, StreamSettings, Window};
 use projections::notices::Notices;
 use projections::outbox::{Outbox, Sender};
 use projections::port::ReadStore as _;
@@ -14,7 +14,7 @@ use read_models::ReadModels;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, NatsUrl};
+use crate::config::{Config, NatsCredentials, NatsUrl};
 
 /// How the stream of all events is to be.
 pub(crate) fn stream(config: &Config) -> StreamSettings {
@@ -34,10 +34,18 @@ pub(crate) fn url(config: &Config) -> anyhow::Result<&NatsUrl> {
     }
 }
 
+/// With what this process shows who it is, if that is more than the address has in it.
+fn credentials(config: &Config) -> anyhow::Result<Option<Credentials>> {
+    let read = |setting: &NatsCredentials| {
+        Credentials::read(setting.reveal()).map_err(|reason| anyhow!("CHARGELEDGER_NATS_CREDENTIALS: {reason}"))
+    };
+    config.nats_credentials.as_ref().map(read).transpose()
+}
+
 /// A connection, now.
 pub(crate) async fn connect(config: &Config) -> anyhow::Result<Nats> {
     let url = url(config)?;
-    Nats::connect(url.reveal(), "chargeledger").await.with_context(|| format!("{url}"))
+    Nats::connect(url.reveal(), "chargeledger", credentials(config)?.as_ref()).await.with_context(|| format!("{url}"))
 }
 
 /// What publishes in this process.
@@ -75,7 +83,7 @@ impl Feeding {
             return Ok(None);
         }
         let url = url(config).context("the role publisher publishes to NATS")?;
-        let nats = Nats::lazily(url.reveal(), "chargeledger publisher").await?;
+        let nats = Nats::lazily(url.reveal(), "chargeledger publisher", credentials(config)?.as_ref()).await?;
         let leadership = database.map(|database| database.leadership());
         let (stop, stopped) = watch::channel(false);
         let notices = database.map(|database| {

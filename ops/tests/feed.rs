@@ -135,3 +135,22 @@ async fn of_two_publishers_one_leads_and_the_other_takes_over_when_it_is_killed(
     published(&ledger).await;
     assert_eq!(ledger.json(&["feed", "verify"])["is_fine"], true);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_knows_keys_is_published_to_with_a_seed_and_a_file_that_has_none_is_named() {
+    let pair = nkeys::KeyPair::new_user();
+    let Some(servers) = Servers::with(1, &format!("authorization {{ users: [{{ nkey: {} }}] }}", pair.public_key())) else { return };
+    let seed = pair.seed().unwrap();
+    let ledger = ledger_at(&servers).with("NATS_CREDENTIALS", &seed);
+    let _everything = ledger.serve_everything();
+    published(&ledger).await;
+    assert_eq!(ledger.json(&["feed", "verify"])["is_fine"], true);
+    let said = |credentials: &str| {
+        let info = ledger.command(&["feed", "info"]).env("CHARGELEDGER_NATS_CREDENTIALS", credentials).output().unwrap();
+        assert_eq!(info.status.code(), Some(1));
+        text_of(&info)
+    };
+    assert!(said("missing.creds").contains("CHARGELEDGER_NATS_CREDENTIALS: the credentials file missing.creds cannot be read"));
+    let cut = said(&format!("{}{}", &seed[..57], if seed.ends_with('A') { 'B' } else { 'A' }));
+    assert!(cut.contains("CHARGELEDGER_NATS_CREDENTIALS: ") && !cut.contains(&seed[4..20]), "{cut}");
+}

@@ -99,7 +99,7 @@ fn sending<E: Effects>(read_models: &Arc<ReadModels>, servers: &str, lives: u32)
     let task = tokio::spawn(async move {
         let mut deaths = 0;
         while !*stopped.borrow() {
-            let nats = nats_feed::Nats::lazily(&servers, "test").await.unwrap();
+            let nats = nats_feed::Nats::lazily(&servers, "test", None).await.unwrap();
             let inner = NoticeStream::new(nats, StreamSettings::notices(1, None));
             let outbox: Arc<dyn Outbox> = read_models.clone();
             let sender = Sender::<E, _>::new(outbox, Dying { inner, lives });

@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
+use crate::credentials::Credentials;
 use crate::error::{FeedError, chain};
 
 /// A server that has not answered by then is away.
@@ -56,25 +57,35 @@ impl Nats {
     ///
     /// # Errors
     /// When the URLs are none.
-    pub async fn lazily(urls: &str, name: &str) -> Result<Nats, FeedError> {
-        Nats::of(urls, |breaker| options(name, breaker).retry_on_initial_connect()).await
+    pub async fn lazily(urls: &str, name: &str, credentials: Option<&Credentials>) -> Result<Nats, FeedError> {
+        Nats::of(urls, credentials, |breaker| options(name, breaker).retry_on_initial_connect()).await
     }
 
     /// Connects now, or says why not.
     ///
     /// # Errors
     /// When no server can be reached.
-    pub async fn connect(urls: &str, name: &str) -> Result<Nats, FeedError> {
-        let reached = tokio::time::timeout(ANSWER_MAX, Nats::of(urls, |breaker| options(name, breaker))).await;
+    pub async fn connect(urls: &str, name: &str, credentials: Option<&Credentials>) -> Result<Nats, FeedError> {
+        let reached = tokio::time::timeout(ANSWER_MAX, Nats::of(urls, credentials, |breaker| options(name, breaker))).await;
         reached.unwrap_or_else(|_| Err(FeedError::Unavailable { reason: "no server has answered".to_owned() }))
     }
 
-    async fn of(urls: &str, options: impl FnOnce(Arc<Breaker>) -> ConnectOptions) -> Result<Nats, FeedError> {
+    async fn of(
+        urls: &str,
+        credentials: Option<&Credentials>,
+        options: impl FnOnce(Arc<Breaker>) -> ConnectOptions,
+    ) -> Result<Nats, FeedError> {
         let servers = servers(urls).map_err(|reason| FeedError::Refused { reason: format!("CHARGELEDGER_NATS_URL: {reason}") })?;
         let breaker = Arc::new(Breaker::new("nats", FAILURES_MAX));
         let options = options(breaker.clone());
         let options = match servers.iter().find(|server| server.has_user_pass()) {
             Some(server) => signed_in(options, server),
+            None => options,
+        };
+        let options = match credentials {
+            Some(credentials) => {
+                credentials.shown_by(options).map_err(|_| FeedError::Refused { reason: "the credentials cannot be used".to_owned() })?
+            }
             None => options,
         };
         let client = options.connect(servers).await.map_err(|error| FeedError::unavailable(&error))?;
@@ -215,9 +226,9 @@ mod tests {
         let accounts = "authorization { users: [{ user: ledger, password: \"p@ss:word\" }] }";
         let Some(servers) = Servers::with(1, accounts) else { return };
         let place = servers.urls().replace("nats://", "");
-        assert!(Nats::connect(&format!("nats://ledger:p%40ss%3Aword@{place}"), "test").await.is_ok());
+        assert!(Nats::connect(&format!("nats://ledger:p%40ss%3Aword@{place}"), "test", None).await.is_ok());
         for wrong in [place.clone(), format!("nats://ledger:other@{place}"), format!("nats://somebody@{place}")] {
-            assert!(Nats::connect(&wrong, "test").await.is_err(), "{wrong}");
+            assert!(Nats::connect(&wrong, "test", None).await.is_err(), "{wrong}");
         }
     }
 
@@ -225,8 +236,8 @@ mod tests {
     async fn a_name_without_a_password_is_a_token() {
         let Some(servers) = Servers::with(1, "authorization { token: \"a/b\" }") else { return };
         let place = servers.urls().replace("nats://", "");
-        assert!(Nats::connect(&format!("nats://a%2Fb@{place}"), "test").await.is_ok());
-        assert!(Nats::connect(&format!("nats://a@{place}"), "test").await.is_err());
+        assert!(Nats::connect(&format!("nats://a%2Fb@{place}"), "test", None).await.is_ok());
+        assert!(Nats::connect(&format!("nats://a@{place}"), "test", None).await.is_err());
     }
 
     #[test]

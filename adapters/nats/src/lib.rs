@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`wire`] | an event as a message, and back |
-//! | [`connect`], [`stream`] | the server, and the stream, made and checked |
+//! | [`connect`], [`Credentials`], [`stream`] | the server, who comes to it, and the stream, made and checked |
 //! | [`publisher`], [`publish`], `place` | the role that publishes; one stretch of publishing; where it goes on |
 //! | [`progress`] | how far it is |
 //! | [`reconcile`], [`again`] | the stream compared with the log, holes filled; the stream made again |
@@ -15,6 +15,7 @@
 pub mod again;
 pub mod bench;
 pub mod connect;
+mod credentials;
 mod error;
 pub mod notices;
 mod place;
@@ -32,6 +33,7 @@ pub mod walk;
 pub mod wire;
 
 pub use connect::Nats;
+pub use credentials::Credentials;
 pub use error::FeedError;
 pub use publish::Window;
 pub use publisher::Publisher;

@@ -155,7 +155,7 @@ impl Servers {
     pub async fn connect(&self) -> Nats {
         let began = Instant::now();
         loop {
-            if let Ok(nats) = Nats::connect(&self.urls(), "test").await
+            if let Ok(nats) = Nats::connect(&self.urls(), "test", None).await
                 && nats.ask::<serde_json::Value>("INFO".to_owned(), &serde_json::json!({})).await.is_ok()
             {
                 return nats;

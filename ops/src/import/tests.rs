@@ -240,6 +240,7 @@ fn config(directory: &std::path::Path) -> Config {
     Config {
         event_store: EventStoreUrl::Embedded(directory.to_owned()),
         nats_url: None,
+        nats_credentials: None,
         nats_replicas: crate::config::Replicas(1),
         nats_max_bytes: None,
         database_url: None,

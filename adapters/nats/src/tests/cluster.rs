@@ -33,7 +33,7 @@ async fn consuming(urls: String, path: std::path::PathBuf, handled: Arc<AtomicU6
     while !stop.load(Ordering::SeqCst) {
         // One connection after another: a consumer that has lost its server comes back to another.
         let round = async {
-            let nats = crate::Nats::connect(&urls, "consumer").await?;
+            let nats = crate::Nats::connect(&urls, "consumer", None).await?;
             let stream = FeedStream::open(&nats, &settings()).await?;
             let mut subscriber = Subscriber::durable(&stream, &consumer).await?;
             loop {

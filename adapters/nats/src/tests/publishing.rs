@@ -77,7 +77,7 @@ async fn the_ledger_goes_on_without_nats_and_the_feed_catches_up() {
     let Some(mut servers) = Servers::start(1) else { return };
     let log = log(10).await;
     servers.kill(0);
-    let nats = Nats::lazily(&servers.urls(), "test").await.unwrap();
+    let nats = Nats::lazily(&servers.urls(), "test", None).await.unwrap();
     let publisher = start(&nats, &settings(), &log);
     let progress = publisher.progress();
     until("it waits", async || progress.borrow().state == State::Waiting).await;
