@@ -108,6 +108,9 @@ pub(crate) struct Health {
     /// The server; without it, the one at the configured address on this machine.
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
+    /// Only this one of its roles.
+    #[arg(long, value_enum)]
+    pub(crate) role: Option<ServeRole>,
 }
 
 #[derive(Debug, Args)]

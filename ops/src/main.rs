@@ -15,6 +15,7 @@ mod observing;
 mod output;
 mod progress;
 mod raw_log;
+mod ready;
 mod server;
 mod summary;
 

@@ -179,7 +179,16 @@ fn health_ends_with_none_when_a_server_is_ready_and_with_one_when_nobody_answers
     assert_eq!((well.status.code(), &json(&well)["ready"]), (Some(0), &serde_json::Value::Bool(true)));
     // Without a name it is the configured address on this machine.
     let configured = command(directory.path(), &["health"]).env("CHARGELEDGER_LISTEN", &server.1).output().unwrap();
-    assert_eq!((configured.status.code(), text(&configured.stdout)), (Some(0), format!("the server at {url} is ready\n")));
+    let said = text(&configured.stdout);
+    assert_eq!((configured.status.code(), said.lines().next()), (Some(0), Some(&*format!("the server at {url} is ready"))));
+    assert!(said.contains("\napi  ready, live: no database is configured: queries cannot be answered\n"), "{said}");
+    assert!(said.contains("\nprocesses  ready, live\n"), "{said}");
+    // One role alone; and one that it does not have.
+    let role = |role: &str| chargeledger(directory.path(), &["health", "--server", &url, "--role", role]);
+    assert_eq!(role("processes").status.code(), Some(0));
+    let missing = role("publisher");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("this process has no role publisher: it has api, processes"), "{missing:?}");
     drop(server);
     let gone = chargeledger(directory.path(), &["health", "--server", &url]);
     assert_eq!(gone.status.code(), Some(1));

@@ -9,6 +9,7 @@ mod way;
 use std::time::{Duration, Instant};
 
 use nats_feed::testing::{Servers, until};
+use serde_json::{Value, json};
 use serving::{Ledger, PATIENCE, Serving};
 use way::{Way, way_to};
 
@@ -63,7 +64,7 @@ async fn while_the_database_does_not_answer_queries_are_refused_at_once_and_comm
     })
     .await;
     serving.until_measured(&breaker("postgres", 1)).await;
-    let user = client.post(format!("{}/v1/users", serving.url)).bearer_auth(key).json(&serde_json::json!({"phone": "13800138000"}));
+    let user = client.post(format!("{}/v1/users", serving.url)).bearer_auth(key).json(&json!({"phone": "13800138000"}));
     assert_eq!(user.send().await.unwrap().status(), 201);
 
     way.send_replace(Way::Open);
@@ -82,4 +83,46 @@ async fn a_feed_without_its_server_is_a_metric_and_goes_on_when_it_is_back() {
     servers.restart(0);
     publisher.until_measured(&breaker("nats", 0)).await;
     publisher.until_measured("chargeledger_feed_state{state=\"live\"} 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_process_names_its_roles_and_one_that_waits_says_for_what() {
+    let (Some(ledger), Some(mut servers)) = (Ledger::new(), Servers::start(1)) else { return };
+    let (url, way) = way_to(&ledger.database().url()).await;
+    let settings = [("CHARGELEDGER_DATABASE_URL", &*url), ("CHARGELEDGER_NATS_URL", &*servers.urls())];
+    let everything = ledger.serve_with("api,projector,publisher,processes", &settings);
+    for role in ["projector", "publisher", "processes"] {
+        assert_eq!(everything.until_role(role, "live").await.0, 200);
+    }
+    let beside = ledger.serve_with("projector,publisher", &settings);
+    let (status, said) = beside.until_role("publisher", "standby").await;
+    assert_eq!((status, &said["status"]), (200, &json!("ready")), "who stands by is ready");
+    beside.until_role("projector", "standby").await;
+    let names = |said: &Value| said["roles"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&said), ["projector", "publisher"]);
+    let (status, said) = everything.readiness("?from=a-probe").await;
+    assert_eq!((status, names(&said)), (200, ["api", "processes", "projector", "publisher"].map(str::to_owned).to_vec()));
+    assert_eq!(said["roles"]["api"], json!({"status": "ready", "state": "live"}));
+    assert_eq!(said["roles"]["publisher"]["feed"]["lag_events"], 0);
+    let (status, said) = beside.readiness("?role=api").await;
+    assert_eq!((status, &said["type"]), (404, &json!("urn:ledger:problem:not-found")), "{said}");
+
+    // It would take over what the other one loses.
+    drop(beside);
+    // Without PostgreSQL the ledger goes on, and so do those who probe it.
+    way.send_replace(Way::Silent);
+    let (status, said) = everything.until_role("projector", "waiting").await;
+    assert_eq!((status, &said["roles"]["projector"]["status"]), (200, &json!("not ready")));
+    assert_eq!(said["roles"]["projector"]["detail"], "the read models' database is away");
+    assert_eq!(everything.readiness("?role=api").await.0, 200);
+    let (status, said) = everything.readiness("?role=projector").await;
+    assert_eq!((status, &said["type"], names(&said)), (503, &json!("urn:ledger:problem:not-ready"), vec!["projector".to_owned()]));
+    way.send_replace(Way::Open);
+    everything.until_role("projector", "live").await;
+
+    // Without NATS as well; a process that is there for the feed alone is not ready.
+    servers.kill(0);
+    let (status, said) = everything.until_role("publisher", "waiting").await;
+    assert_eq!((status, &said["roles"]["publisher"]["status"]), (200, &json!("not ready")), "{said}");
+    assert_eq!(everything.readiness("?role=publisher").await.0, 503);
 }

@@ -61,11 +61,14 @@ async fn of_two_processes_with_the_role_processes_one_works_and_the_other_takes_
     let mut first = ledger.serve("processes");
     api.until_ready().await;
     api.play(&app, &gateway, &connector, &user).await;
-    let _second = ledger.serve("processes");
+    let second = ledger.serve("processes");
+    first.until_role("processes", "live").await;
+    second.until_role("processes", "standby").await;
     // And the leader of the cluster goes, too.
     first.kill();
     stand_in.kill(0);
     stand_in.lead(1);
+    second.until_role("processes", "live").await;
     let finance = ledger.key("finance");
     api.play(&app, &gateway, &connector, &user).await;
     let began = Instant::now();

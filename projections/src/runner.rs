@@ -218,6 +218,12 @@ impl Runner {
         status::look(&self.feed, self.running.progress(), self.running.away()).await
     }
 
+    /// Whether the read models' database was away when it was last looked at.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.running.away().is_some()
+    }
+
     /// Lets a halted projection try again at once. Says whether it runs here. A halt that is lifted in the registry is noticed by itself, a moment later.
     pub fn resume(&self, name: &str) -> bool {
         self.running.each.get(name).map(|one| one.resume.notify_one()).is_some()

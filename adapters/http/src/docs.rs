@@ -118,7 +118,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     let Some(roles) = auth::roles(&method.to_uppercase(), path) else {
         operation.insert("security".to_owned(), json!([]));
         add_problems(operation, &[500, 503]);
-        if path == "/metrics" {
+        if matches!(path, "/metrics" | "/readyz") {
             add_problems(operation, &[404]);
         }
         return;

@@ -6,13 +6,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Api;
+use crate::asked::Params;
 use crate::problem::{Kind, Problem};
+use crate::readiness::Readiness;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
@@ -27,13 +29,12 @@ pub struct Health {
     version: &'static str,
 }
 
-/// How ready the process is.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Readiness {
-    /// `ready`.
-    status: &'static str,
-    /// The last position of the ledger.
-    position: u64,
+/// Whose readiness. What else stands in the query is left alone: probes carry all kinds of things.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ReadinessParams {
+    /// That of this role alone: `api`, `projector`, `publisher` or `processes`.
+    pub role: Option<String>,
 }
 
 /// Whether the process is alive
@@ -44,13 +45,13 @@ async fn healthz() -> Json<Health> {
 
 /// Whether it can take requests: the ledger can be read
 ///
-/// Queries need the read models, too; while their database is down commands and device facts go on, so that it does not count here.
-#[utoipa::path(get, path = "/readyz", operation_id = "readiness", tag = "health", responses(
+/// Each role of the process is named with what it is doing. Queries need the read models, too; while their database is down commands and device facts go on, so that it does
+/// not count here. With `role` that one alone decides, and 404 says that the process does not have it. What is not ready says so in `roles` of the problem.
+#[utoipa::path(get, path = "/readyz", operation_id = "readiness", tag = "health", params(ReadinessParams), responses(
     (status = 200, description = "It can.", body = Readiness),
 ))]
-async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Readiness>, Problem> {
-    let head = api.commands.ledger.store().head().await?;
-    Ok(Json(Readiness { status: "ready", position: head.position.0 }))
+async fn readyz(State(api): State<Arc<Api>>, Params(asked): Params<ReadinessParams>) -> Result<Json<Readiness>, Problem> {
+    api.roster.answer(asked.role.as_deref()).await
 }
 
 /// Metrics for Prometheus

@@ -136,6 +136,7 @@ kinds! {
 
     Busy SERVICE_UNAVAILABLE "busy" "Too many write here at once";
     TimedOut SERVICE_UNAVAILABLE "timed-out" "It took too long";
+    NotReady SERVICE_UNAVAILABLE "not-ready" "The process is not ready";
     StoreUnavailable SERVICE_UNAVAILABLE "store-unavailable" "The ledger cannot be reached";
     ReadModelsUnavailable SERVICE_UNAVAILABLE "read-models-unavailable" "Queries are not answered at the moment";
     ReadModelBehind SERVICE_UNAVAILABLE "read-model-behind" "The read model has not come that far";

@@ -8,7 +8,7 @@
 //! | [`wire`], [`terms`], [`bills`], [`explained`], [`rows`] | values as they stand in JSON |
 //! | [`answer`], [`reading`] | answers with their headers; pages and rows of the read models |
 //! | [`observe`], [`limits`] | request ids, spans, metrics; sizes, times, rates |
-//! | [`docs`], [`health`] | the OpenAPI document and its page; how the process is |
+//! | [`docs`], [`health`], [`readiness`] | the OpenAPI document and its page; how the process is, and each of its roles |
 //! | [`rebuilding`], [`console`] | the rebuilds that run here; the page for those who operate the read models |
 //! | the others | one resource each |
 //!
@@ -39,6 +39,7 @@ pub mod payments;
 pub mod presence;
 pub mod problem;
 pub mod read_models;
+pub mod readiness;
 pub mod reading;
 pub mod rebuilding;
 pub mod rebuilds;
@@ -94,6 +95,8 @@ pub struct Api {
     pub presence: Arc<presence::Presence>,
     /// The metrics in Prometheus' text form, if they are kept.
     pub metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// The roles of the process, for who asks whether it is ready.
+    pub roster: readiness::Roster,
     /// Sizes, times and rates.
     pub limits: Limits,
     /// How much each key has asked for of late.
@@ -110,8 +113,10 @@ impl Api {
         presence: Arc<presence::Presence>,
         limits: Limits,
     ) -> Api {
+        let roster = readiness::Roster::new(Arc::clone(commands.ledger.store()), vec![]);
         Api {
             commands,
+            roster,
             keys,
             queries: None,
             builds: None,

@@ -108,6 +108,12 @@ impl ReadModels {
         asking.answer(client.simple_query("SELECT 1")).await.map(drop)
     }
 
+    /// Whether those who ask get an answer, as far as is known without asking.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.gate.lets_in()
+    }
+
     /// Makes the database, the schemas and the registry, if they are missing.
     ///
     /// # Errors

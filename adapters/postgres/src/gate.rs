@@ -68,6 +68,11 @@ impl Gate {
         }
     }
 
+    /// Whether nobody is turned away.
+    pub(crate) fn lets_in(&self) -> bool {
+        !self.breaker.is_open()
+    }
+
     /// The server has answered somebody who did not have to pass.
     pub(crate) fn answered(&self) {
         self.breaker.answered();

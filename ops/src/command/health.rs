@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -20,13 +21,22 @@ pub(crate) async fn run(config: &Config, options: &Health) -> anyhow::Result<Ans
     let url = options.server.clone().unwrap_or_else(|| url_of(config.listen));
     let url = url.trim_end_matches('/');
     let client = Client::builder().no_proxy().timeout(ANSWER_MAX).build()?;
-    let response = client.get(format!("{url}/readyz")).send().await.with_context(|| format!("the server at {url} cannot be reached"))?;
+    let role = options.role.and_then(|role| role.to_possible_value());
+    let asked = role.map(|role| format!("?role={}", role.get_name())).unwrap_or_default();
+    let response =
+        client.get(format!("{url}/readyz{asked}")).send().await.with_context(|| format!("the server at {url} cannot be reached"))?;
     let status = response.status();
     let said: Value = response.json().await.unwrap_or_default();
     if !status.is_success() {
         let reason = said["detail"].as_str().or(said["title"].as_str()).unwrap_or("no reason given");
         bail!("the server at {url} is not ready ({status}): {reason}");
     }
-    let json = json!({ "server": url, "ready": true, "position": said["position"] });
-    Answer::new(&json, format!("the server at {url} is ready"))
+    let json = json!({ "server": url, "ready": true, "position": said["position"], "roles": said["roles"] });
+    let mut text = format!("the server at {url} is ready");
+    for (name, role) in said["roles"].as_object().into_iter().flatten() {
+        let word = |member: &str| role[member].as_str().unwrap_or_default().to_owned();
+        let detail = if role["detail"].is_string() { format!(": {}", word("detail")) } else { String::new() };
+        text.push_str(&format!("\n{name}  {}, {}{detail}", word("status"), word("state")));
+    }
+    Answer::new(&json, text)
 }

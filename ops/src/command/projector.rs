@@ -6,23 +6,25 @@
 use std::sync::Arc;
 
 use anyhow::bail;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::Router;
+use axum::extract::Query;
+use axum::http::header;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
-use axum::{Json, Router};
-use domain::log::EventStore;
+use http_api::health::ReadinessParams;
+use http_api::readiness::Roster;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nats_feed::FeedError;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::cli::ServeRole;
 use crate::command::serve::{Roles, told_to_stop};
 use crate::compose::{keep_built, observed, open_reading, read_models, start_projections};
 use crate::config::Config;
-use crate::feeding::{Feeding, Watched, is_ready};
+use crate::feeding::Feeding;
 use crate::observing::Observing;
+use crate::ready::Has;
 
 /// Does its work until the process is told to stop, or cannot do any of it.
 pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<TcpListener>) -> anyhow::Result<()> {
@@ -35,13 +37,14 @@ pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<Tc
     let log = observed(config, open_reading(config).await?, observing.traces.clone());
     observing.look_at_the_disk(config);
     let projecting = database.as_ref().filter(|_| projects).map(|database| {
-        (start_projections(config, log.clone(), database, observing.observer()), keep_built(config, log.clone(), database))
+        (Arc::new(start_projections(config, log.clone(), database, observing.observer())), keep_built(config, log.clone(), database))
     });
     let mut feeding = roles.feeding(config, log.clone(), database.as_ref()).await?;
     let listening = match listener {
         Some(listener) => {
             info!(address = %listener.local_addr()?, "serving metrics");
-            let router = router(observing.metrics.clone(), log, feeding.as_ref().map(|feeding| feeding.watched()));
+            let has = Has { projections: projecting.as_ref().map(|(runner, _)| runner), feeding: feeding.as_ref(), ..Has::default() };
+            let router = router(observing.metrics.clone(), has.roster(log));
             Some(tokio::spawn(async move { axum::serve(listener, router).await }))
         }
         None => None,
@@ -58,7 +61,10 @@ pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<Tc
     }
     if let Some((projections, keeping)) = projecting {
         drop(keeping);
-        projections.stop().await;
+        // Somebody may be asking how it is at this moment; then it ends with the process.
+        if let Some(projections) = Arc::into_inner(projections) {
+            projections.stop().await;
+        }
     }
     if let Some(listening) = listening {
         listening.abort();
@@ -76,38 +82,11 @@ async fn ended(feeding: Option<&mut Feeding>) -> Result<(), FeedError> {
 }
 
 /// What a process without the API has to say.
-pub(crate) fn router(metrics: PrometheusHandle, log: Arc<dyn EventStore>, publisher: Option<Watched>) -> Router {
+pub(crate) fn router(metrics: PrometheusHandle, roster: Roster) -> Router {
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let health = [(header::CONTENT_TYPE, "application/json")];
     Router::new()
         .route("/metrics", get(async move || (text, metrics.render()).into_response()))
         .route("/healthz", get(async move || (health, concat!("{\"status\":\"ok\",\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}"))))
-        .route(
-            "/readyz",
-            get(move || {
-                let (log, publisher) = (log.clone(), publisher.clone());
-                async move { ready(&*log, publisher.as_ref()).await }
-            }),
-        )
-}
-
-/// As the API says it: whether the ledger can be read; and whether the feed goes on, or stands by for a process that publishes. PostgreSQL does not count: a
-/// projection that waits for it is shown as waiting.
-async fn ready(log: &dyn EventStore, publisher: Option<&Watched>) -> Response {
-    let not = |body: Value| (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
-    let feed = match publisher {
-        Some(publisher) => publisher.status().await.map(Some),
-        None => Ok(None),
-    };
-    match (log.head().await, feed) {
-        (Ok(head), Ok(None)) => Json(json!({ "status": "ready", "position": head.position.0 })).into_response(),
-        (Ok(head), Ok(Some(feed))) if is_ready(&feed) => {
-            Json(json!({ "status": "ready", "position": head.position.0, "feed": feed })).into_response()
-        }
-        (Ok(_), Ok(Some(feed))) => not(json!({ "status": "not ready", "detail": feed.error, "feed": feed })),
-        (Err(error), _) | (_, Err(error)) => {
-            warn!(%error, "not ready: the ledger cannot be read");
-            not(json!({ "status": "not ready", "detail": "the ledger cannot be read" }))
-        }
-    }
+        .route("/readyz", get(async move |Query(asked): Query<ReadinessParams>| roster.answer(asked.role.as_deref()).await.into_response()))
 }

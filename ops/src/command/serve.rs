@@ -28,6 +28,7 @@ use crate::feeding::Feeding;
 use crate::managing::Managing;
 use crate::observing::Observing;
 use crate::output::Answer;
+use crate::ready::Has;
 
 pub(crate) async fn run(config: &Config, options: &Serve) -> anyhow::Result<Answer> {
     let config = &Config { auto_rebuild: options.auto_rebuild.unwrap_or(config.auto_rebuild), ..config.clone() };
@@ -138,10 +139,18 @@ pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<Tc
     };
     let feeding = roles.feeding(config, log.clone(), database.as_ref()).await?;
     let (stop, stopped) = watch::channel(false);
+    let has = Has {
+        api: roles.has(ServeRole::Api),
+        database: database.as_ref(),
+        projections: projections.as_ref(),
+        feeding: feeding.as_ref(),
+        managing: managers.as_ref(),
+    };
+    let roster = has.roster(log.clone());
     let api = match listener {
         Some(listener) if !roles.has(ServeRole::Api) => {
             info!(address = %listener.local_addr()?, "serving metrics");
-            let router = projector::router(observing.metrics.clone(), log.clone(), feeding.as_ref().map(|feeding| feeding.watched()));
+            let router = projector::router(observing.metrics.clone(), roster);
             let mut stopped = stopped.clone();
             Some(tokio::spawn(async move {
                 axum::serve(listener, router).with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) }).await
@@ -159,6 +168,7 @@ pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<Tc
             api.builds = database.clone().map(|database| database as Arc<dyn BuildStore>);
             api.swap_approval = config.swap_approval;
             api.runner.clone_from(&projections);
+            api.roster = roster;
             let metrics = observing.metrics.clone();
             api.metrics = Some(Arc::new(move || metrics.render()));
             let router = match &observing.traces {

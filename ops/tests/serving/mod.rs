@@ -233,6 +233,25 @@ impl Serving {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    /// What it says to who asks whether it is ready.
+    pub(crate) async fn readiness(&self, query: &str) -> (u16, Value) {
+        let (status, text) = self.plain(&format!("/readyz{query}")).await.unwrap_or_default();
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// Waits until a role is in this state, and says what the whole process says then.
+    pub(crate) async fn until_role(&self, role: &str, state: &str) -> (u16, Value) {
+        let began = Instant::now();
+        loop {
+            let (status, said) = self.readiness("").await;
+            if said["roles"][role]["state"] == state {
+                return (status, said);
+            }
+            assert!(began.elapsed() < PATIENCE, "{role} {state}: {status} {said}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits until its metrics have this line.
     pub(crate) async fn until_measured(&self, line: &str) {
         let began = Instant::now();
