@@ -247,7 +247,7 @@ fn expectations() -> Vec<(Event, Vec<&'static str>)> {
         &["session bill until 2026-03-01T08:00:00Z, or connector release"],
     );
     because(
-        SessionEvent::Unplugged { refs: refs(), unplugged_at: at("2026-03-01T08:00:00Z") }.into(),
+        SessionEvent::Unplugged { refs: refs(), unplugged_at: at("2026-03-01T08:00:00Z"), claimed_at: None }.into(),
         &["connector release", "session bill"],
     );
     because(SessionEvent::Abandoned { refs: refs() }.into(), &["connector release"]);

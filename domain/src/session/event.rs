@@ -324,8 +324,10 @@ pub enum SessionEvent {
     Unplugged {
         /// Who and where.
         refs: SessionRefs,
-        /// When.
+        /// When; at the latest, when it was reported.
         unplugged_at: Timestamp,
+        /// What the device said, when that was in the future.
+        claimed_at: Option<Timestamp>,
     },
     /// The device's record is believed.
     RecordAccepted {

@@ -29,8 +29,8 @@ pub fn is_ahead(claimed: Timestamp, received_at: Timestamp) -> bool {
 
 impl Session {
     /// What is dated in the future happened at the latest when we heard of it: a reading is believed at that time, what the device said of it is kept beside it as
-    /// disputed, and a record with such a time is disputed as a whole, since its prices would go by that clock. The ends that a device reports keep their
-    /// times: no price goes by them unless it can.
+    /// disputed, a record with such a time is disputed as a whole, since its prices would go by that clock, and a vehicle left when that was reported, with the
+    /// claim in the same event, since idle time is billed until then. A stop and a fault keep their times: no price goes by them.
     pub(super) fn receive(&self, fact: DeviceFact, received_at: Timestamp, discovery: Option<Box<Discovery>>) -> Decision {
         let believed = |reading: MeterReading| MeterReading { read_at: received_at, ..reading };
         let ahead = |reading: &MeterReading| is_ahead(reading.read_at, received_at);
@@ -89,7 +89,7 @@ impl Session {
                     let oddities = oddities(&record, energy, terms, is_late, received_at);
                     vec![SessionEvent::RecordAccepted { refs, record, energy, oddities }]
                 }
-                Err(reason) => ended_by(refs, ended_at(&record, received_at), record, reason),
+                Err(reason) => ended_by(refs, at_the_latest(record.ended_at, received_at), record, reason),
             },
         }
     }
@@ -146,7 +146,11 @@ impl Session {
             }
             // Once it has ended, the connector's own stream keeps the fault; the session has nothing to do with it.
             DeviceFact::Faulted { code, faulted_at } if self.may_be_charging() => vec![SessionEvent::Faulted { refs, code, faulted_at }],
-            DeviceFact::Unplugged { unplugged_at } if course.unplugged_at.is_none() => vec![SessionEvent::Unplugged { refs, unplugged_at }],
+            DeviceFact::Unplugged { unplugged_at } if course.unplugged_at.is_none() => {
+                let believed = at_the_latest(unplugged_at, received_at);
+                let claimed_at = (believed != unplugged_at).then_some(unplugged_at);
+                vec![SessionEvent::Unplugged { refs, unplugged_at: believed, claimed_at }]
+            }
             DeviceFact::Stopped { .. } | DeviceFact::Faulted { .. } | DeviceFact::Unplugged { .. } => vec![],
             DeviceFact::Record { record } => self.report_record(course, record, received_at),
         }
@@ -186,7 +190,7 @@ impl Session {
                 vec![SessionEvent::RecordAccepted { refs, record, energy, oddities }]
             }
             Err(reason) if self.may_be_charging() => {
-                let ended_at = ended_at(&record, received_at);
+                let ended_at = at_the_latest(record.ended_at, received_at);
                 let last = course.points.last().map_or(ended_at, |point| point.at);
                 ended_by(refs, ended_at.max(last), record, reason)
             }
@@ -213,9 +217,9 @@ fn ended_by(refs: SessionRefs, stopped_at: Timestamp, record: TransactionRecord,
     vec![stopped, SessionEvent::RecordDisputed { refs, record, reason }]
 }
 
-/// When a record that is not believed says that energy stopped to flow; at the latest, when it came.
-fn ended_at(record: &TransactionRecord, received_at: Option<Timestamp>) -> Timestamp {
-    received_at.filter(|received_at| is_ahead(record.ended_at, *received_at)).unwrap_or(record.ended_at)
+/// When something happened that a device dates like this: at the latest, when it came.
+fn at_the_latest(claimed: Timestamp, received_at: Option<Timestamp>) -> Timestamp {
+    received_at.filter(|received_at| is_ahead(claimed, *received_at)).unwrap_or(claimed)
 }
 
 impl Course {

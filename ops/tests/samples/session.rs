@@ -90,7 +90,7 @@ fn charging() -> Vec<SessionEvent> {
         },
         SessionEvent::Faulted { refs, code: "0x0011".to_owned(), faulted_at: at("2026-03-01T10:20:00+08:00") },
         SessionEvent::Abandoned { refs },
-        SessionEvent::Unplugged { refs, unplugged_at: at("2026-03-01T10:50:00+08:00") },
+        SessionEvent::Unplugged { refs, unplugged_at: at("2026-03-01T10:50:00+08:00"), claimed_at: Some(at("2026-03-01T18:50:00+08:00")) },
     ]
 }
 

@@ -154,11 +154,28 @@ fn idle_time_that_nobody_watched_is_not_billed() {
 
 #[test]
 fn an_unplugging_from_a_clock_that_was_never_set_is_not_billed() {
-    let never = SessionEvent::Unplugged { refs: refs(), unplugged_at: at("2099-01-01T00:00:00Z") };
+    let never = SessionEvent::Unplugged { refs: refs(), unplugged_at: at("2099-01-01T00:00:00Z"), claimed_at: None };
     given::<Session>(with(recorded_with_idle_fee(), [never.clone()])).when(BILL).then_nothing();
     given::<Session>(with(recorded_with_idle_fee(), [never]))
         .when(bill_until("11:00"))
         .then([billed_as(bill_with_idle("", "20", "11:00"))]);
+}
+
+#[test]
+fn an_unplugging_from_the_future_happened_when_it_came_and_no_idle_time_is_billed_beyond_that() {
+    // Local time sent as UTC: eight hours ahead. The record is disputed for it, and a person closes the session.
+    let [claim, came] = [clock("18:40"), clock("10:40")];
+    let before = || with(recorded_with_idle_fee()[..4].to_vec(), [stopped("10:30"), closed("20", "10:30")]);
+    let received = |unplugged_at, time: &str| {
+        let fact = DeviceFact::Unplugged { unplugged_at };
+        SessionCommand::Receive { fact, received_at: clock(time), discovery: None }
+    };
+    let judged = SessionEvent::Unplugged { refs: refs(), unplugged_at: came, claimed_at: Some(claim) };
+    given::<Session>(before()).when(received(claim, "10:40")).then([judged.clone()]);
+    given::<Session>(with(before(), [judged.clone()])).when(received(claim, "10:50")).then_nothing();
+    given::<Session>(with(before(), [judged])).when(BILL).then([billed_as(bill_with_idle("", "20", "10:40"))]);
+    // A clock that is a little ahead is believed.
+    given::<Session>(before()).when(received(clock("10:55"), "10:40")).then([unplugged("10:55")]);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn abandoned() -> SessionEvent {
 }
 
 fn unplugged(time: &str) -> SessionEvent {
-    SessionEvent::Unplugged { refs: refs(), unplugged_at: clock(time) }
+    SessionEvent::Unplugged { refs: refs(), unplugged_at: clock(time), claimed_at: None }
 }
 
 fn report(fact: DeviceFact) -> SessionCommand {
