@@ -134,6 +134,12 @@ impl OrderNumber {
         OrderNumber(format!("{}{}{unique:06}", operator_code.0, started_at.compact()))
     }
 
+    /// The session's start, to the second, as the number carries it; none in a number that was not made here.
+    #[must_use]
+    pub fn started_at(&self) -> Option<crate::time::Timestamp> {
+        crate::time::Timestamp::of_compact(self.0.get(9..21)?)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -197,5 +203,23 @@ impl<'de> Deserialize<'de> for OperatorCode {
 impl fmt::Display for OperatorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, id};
+
+    fn number(session: u128, time: &str) -> OrderNumber {
+        OrderNumber::of(&"MA5GXX12T".parse().unwrap(), id(session), at(time))
+    }
+
+    #[test]
+    fn an_order_number_says_when_its_session_started() {
+        for time in ["2026-03-02T02:00:00Z", "2031-12-31T23:59:59Z"] {
+            assert_eq!(number(9, time).started_at(), Some(at(time)));
+        }
+        assert_eq!("MA5GXX12T269902020000000009".parse::<OrderNumber>().unwrap().started_at(), None);
     }
 }

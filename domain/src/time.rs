@@ -71,6 +71,13 @@ impl Timestamp {
         self.jiff().strftime("%y%m%d%H%M%S").to_string()
     }
 
+    /// Back from it; none when it is no such text.
+    #[must_use]
+    pub fn of_compact(text: &str) -> Option<Timestamp> {
+        let time = jiff::civil::DateTime::strptime("%y%m%d%H%M%S", text).ok()?;
+        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().into())
+    }
+
     /// For calendar arithmetic.
     #[must_use]
     pub fn jiff(self) -> jiff::Timestamp {

@@ -1,15 +1,16 @@
 //! Daily statistics: sessions, energy, revenue by kind and occupied time, by station and day of the station's calendar.
 //!
-//! A session counts whole, on the day on which its bill begins, when it is billed; a corrected bill moves the difference. Utilisation is the
-//! occupied time over the connectors' time, where it is asked.
+//! A session counts whole, on the day on which its bill begins, when it is billed; a corrected bill moves the difference. A bill without lines, of a
+//! session that delivered nothing, begins when its session did. Utilisation is the occupied time over the connectors' time, where it is asked.
 
 use jiff::civil::Date;
 
 use domain::event::Event;
-use domain::ids::{OperatorId, StationId};
+use domain::ids::{OperatorId, OrderNumber, StationId};
 use domain::log::Position;
 use domain::pricing::{Bill, FeeKind};
 use domain::session::{SessionEvent, SessionRefs};
+use domain::time::Timestamp;
 use domain::units::{Energy, Money};
 
 use crate::fold::{Keyed, Moment, ProjectionError};
@@ -56,7 +57,7 @@ type Key = (OperatorId, StationId, Date);
 
 impl Keyed for DailyStatistics {
     type Row = DailyStatisticsRow;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const HANDLES: &'static [&'static str] = &["session.billed", "session.bill_corrected"];
 
     fn keys(moment: &Moment<'_>) -> Result<Vec<Key>, ProjectionError> {
@@ -111,9 +112,15 @@ fn changes<'a>(moment: &Moment<'a>) -> Result<(Change<'a>, Change<'a>), Projecti
 
 fn key(refs: &SessionRefs, bill: &Bill, moment: &Moment<'_>) -> Result<Key, ProjectionError> {
     let zone = moment.station_zone(refs.station_id)?;
-    // A bill without lines, of a session that delivered nothing, counts when it was made.
-    let begins = bill.lines.iter().map(|line| line.from).min().unwrap_or(moment.occurred_at());
+    // What a bill without lines begins with stands in its number: when it is replaced, the same day has to be found again, and the correction happened at another time.
+    let begins = bill.lines.iter().map(|line| line.from).min().or_else(|| ordered_at(bill)).unwrap_or(moment.occurred_at());
     Ok((moment.operator_id(), refs.station_id, zone.date(begins)))
+}
+
+/// When the session started, by the order number in the bill's.
+fn ordered_at(bill: &Bill) -> Option<Timestamp> {
+    let (number, _) = bill.bill_number.split_once('-').unwrap_or((&bill.bill_number, ""));
+    number.parse::<OrderNumber>().ok()?.started_at()
 }
 
 /// All but the energy, which has no sign.

@@ -753,7 +753,7 @@ COMMENT ON COLUMN build.accounts__b1.position IS 'The position that this row hol
 DROP VIEW IF EXISTS read.accounts;
 CREATE VIEW read.accounts AS SELECT * FROM build.accounts__b1;
 
--- daily_statistics, version 1, from: session.billed session.bill_corrected
+-- daily_statistics, version 2, from: session.billed session.bill_corrected
 CREATE TABLE build.daily_statistics__b1 (
     operator_id uuid NOT NULL,
     station_id uuid NOT NULL,
