@@ -1,7 +1,7 @@
 //! Payments: money coming in, and how much of it went back. Each refund stands in `refunds`.
 
 use domain::event::Event;
-use domain::ids::{OperatorId, PaymentId, SessionId, UserId};
+use domain::ids::{OperatorId, PaymentId, RefundId, SessionId, UserId};
 use domain::log::{Position, Revision};
 use domain::payment::{PaymentEvent, Purpose};
 use domain::time::Timestamp;
@@ -54,6 +54,8 @@ row! {
         refunded_yuan: Money,
         /// How much is on its way back.
         refunding_yuan: Money,
+        /// The refunds that the channel refused for good. One that goes back after all is not on its way any more.
+        refused_refunds: serde_json::Value,
         /// The merchant's number at the channel.
         payment_no: String,
         /// What the front end hands to the channel.
@@ -90,7 +92,7 @@ pub struct Payments;
 
 impl Keyed for Payments {
     type Row = PaymentRow;
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const HANDLES: &'static [&'static str] = &[
         "payment.initiated",
         "payment.prepared",
@@ -129,6 +131,7 @@ impl Keyed for Payments {
                     amount_yuan: *amount,
                     refunded_yuan: Money::ZERO,
                     refunding_yuan: Money::ZERO,
+                    refused_refunds: serde_json::json!([]),
                     payment_no: payment_no.clone(),
                     pay_token: None,
                     channel_transaction: None,
@@ -227,10 +230,22 @@ fn apply(row: &mut PaymentRow, event: &PaymentEvent, moment: &Moment<'_>) {
             row.dispute_count = 0;
         }
         PaymentEvent::RefundRequested { amount, .. } => row.refunding_yuan += *amount,
-        PaymentEvent::RefundSucceeded { amount, .. } => {
-            row.refunding_yuan -= *amount;
+        PaymentEvent::RefundSucceeded { refund_id, amount, .. } => {
+            if !refused(row, *refund_id) {
+                row.refunding_yuan -= *amount;
+            }
             row.refunded_yuan += *amount;
         }
-        PaymentEvent::RefundFailed { amount, .. } => row.refunding_yuan -= *amount,
+        PaymentEvent::RefundFailed { refund_id, amount, .. } => {
+            row.refunding_yuan -= *amount;
+            if let Some(refused) = row.refused_refunds.as_array_mut() {
+                refused.push(refund_id.to_string().into());
+            }
+        }
     }
+}
+
+/// Whether the channel had refused a refund before: its amount was taken off what is on its way then.
+fn refused(row: &PaymentRow, refund_id: RefundId) -> bool {
+    row.refused_refunds.as_array().is_some_and(|refused| refused.contains(&refund_id.to_string().into()))
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use domain::Decider;
 use domain::event::Event;
-use domain::ids::{CommandId, EventId, OrderNumber, SessionId};
+use domain::ids::{CommandId, EventId, OrderNumber, PaymentId, RefundId, SessionId};
 use domain::log::{Actor, Metadata, Position, Recorded, Revision, StreamId};
+use domain::payment::{Channel, Payment, PaymentCommand, Purpose};
 use domain::session::{
     DeviceFact, MeterReading, PaymentMode, Request, Session, SessionCommand, SessionRefs, StopReason, TransactionRecord,
 };
@@ -17,6 +18,7 @@ use domain::units::{Energy, Money};
 use projections::context::Context;
 use projections::daily_statistics::DailyStatistics;
 use projections::fold::{Keyed, Moment};
+use projections::payments::Payments;
 use projections::table::Row;
 
 /// A log of one operator with one station, and the state of what is told in it.
@@ -24,6 +26,7 @@ use projections::table::Row;
 struct Story {
     events: Vec<Recorded<Event>>,
     sessions: HashMap<SessionId, Session>,
+    payment: Payment,
 }
 
 impl Story {
@@ -62,6 +65,13 @@ impl Story {
         events.into_iter().for_each(|event| self.add(StreamId::session(session_id), event, time));
     }
 
+    fn payment(&mut self, command: PaymentCommand) {
+        let events = self.payment.decide(command).unwrap();
+        assert!(!events.is_empty(), "nothing happened");
+        self.payment = events.iter().fold(std::mem::take(&mut self.payment), Payment::evolve);
+        events.into_iter().for_each(|event| self.add(StreamId::payment(payment()), event, "2026-03-01T10:00:00+08:00"));
+    }
+
     /// The rows, in no order.
     fn rows<P: Keyed>(&self) -> Vec<P::Row> {
         let (mut context, mut rows) = (Context::default(), HashMap::<<P::Row as Row>::Key, P::Row>::new());
@@ -96,6 +106,14 @@ impl Story {
         self.session(session_id, SessionCommand::BeginStart { expires_at: at(time).plus_seconds(60) }, time);
         self.session(session_id, report(DeviceFact::Started { meter }), time);
     }
+}
+
+fn payment() -> PaymentId {
+    id(50)
+}
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
 }
 
 fn terms() -> TariffTerms {
@@ -172,4 +190,42 @@ fn a_session_without_energy_stays_one_session_when_an_unplugging_the_next_day_ad
     story.session(session, report(DeviceFact::Unplugged { unplugged_at: at(left) }), left);
     story.session(session, SessionCommand::Bill { plugged_until: None }, left);
     assert_eq!(days(&story), [("2026-03-01".to_owned(), 1, "0.0000".to_owned(), "10.00".to_owned())]);
+}
+
+#[test]
+fn a_refund_that_went_back_although_the_channel_had_refused_it_is_on_its_way_no_more() {
+    let mut story = Story::new();
+    let (payment_id, refund_id): (PaymentId, RefundId) = (payment(), id(51));
+    story.payment(PaymentCommand::Initiate {
+        payment_id,
+        user_id: id(6),
+        channel: Channel::Sandbox,
+        purpose: Purpose::Postpaid { session_id: id(9) },
+        amount: money("50"),
+        payment_no: "P1".to_owned(),
+        expires_at: at("2026-03-01T11:00:00+08:00"),
+    });
+    story.payment(PaymentCommand::ReportSucceeded { payment_id, amount: money("50"), channel_transaction: "T1".to_owned() });
+    let request = |refund_id, amount, refund_no: &str| {
+        let (refund_no, reason) = (refund_no.to_owned(), "the rest".to_owned());
+        PaymentCommand::RequestRefund { payment_id, refund_id, amount: money(amount), refund_no, reason }
+    };
+    let arrived = |refund_id, amount, number: &str| PaymentCommand::ReportRefundSucceeded {
+        payment_id,
+        refund_id,
+        amount: money(amount),
+        channel_refund: number.to_owned(),
+    };
+    story.payment(request(refund_id, "17.90", "R1"));
+    story.payment(request(id(52), "5", "R2"));
+    story.payment(PaymentCommand::ReportRefundFailed { payment_id, refund_id, reason: "closed".to_owned() });
+    let amounts = |story: &Story| {
+        let rows = story.rows::<Payments>();
+        (rows[0].refunded_yuan.to_string(), rows[0].refunding_yuan.to_string())
+    };
+    assert_eq!(amounts(&story), ("0.00".to_owned(), "5.00".to_owned()));
+    story.payment(arrived(refund_id, "17.90", "C1"));
+    assert_eq!(amounts(&story), ("17.90".to_owned(), "5.00".to_owned()));
+    story.payment(arrived(id(52), "5", "C2"));
+    assert_eq!(amounts(&story), ("22.90".to_owned(), "0.00".to_owned()));
 }

@@ -470,7 +470,7 @@ COMMENT ON COLUMN build.bills__b1.position IS 'The position that this row holds.
 DROP VIEW IF EXISTS read.bills;
 CREATE VIEW read.bills AS SELECT * FROM build.bills__b1;
 
--- payments, version 2, from: payment.initiated payment.prepared payment.succeeded payment.failed payment.closed payment.received_late payment.disputed payment.receipt_accepted payment.receipt_applied payment.disputes_closed payment.refund_requested payment.refund_succeeded payment.refund_failed payment.refund_disputed
+-- payments, version 3, from: payment.initiated payment.prepared payment.succeeded payment.failed payment.closed payment.received_late payment.disputed payment.receipt_accepted payment.receipt_applied payment.disputes_closed payment.refund_requested payment.refund_succeeded payment.refund_failed payment.refund_disputed
 CREATE TABLE build.payments__b1 (
     payment_id uuid NOT NULL,
     operator_id uuid NOT NULL,
@@ -482,6 +482,7 @@ CREATE TABLE build.payments__b1 (
     amount_yuan numeric(18,2) NOT NULL,
     refunded_yuan numeric(18,2) NOT NULL,
     refunding_yuan numeric(18,2) NOT NULL,
+    refused_refunds jsonb NOT NULL,
     payment_no text NOT NULL,
     pay_token text,
     channel_transaction text,
@@ -511,6 +512,7 @@ COMMENT ON COLUMN build.payments__b1.status IS 'Where it is on its way.';
 COMMENT ON COLUMN build.payments__b1.amount_yuan IS 'How much: what was agreed, or what came and was accepted.';
 COMMENT ON COLUMN build.payments__b1.refunded_yuan IS 'How much has gone back.';
 COMMENT ON COLUMN build.payments__b1.refunding_yuan IS 'How much is on its way back.';
+COMMENT ON COLUMN build.payments__b1.refused_refunds IS 'The refunds that the channel refused for good. One that goes back after all is not on its way any more.';
 COMMENT ON COLUMN build.payments__b1.payment_no IS 'The merchant''s number at the channel.';
 COMMENT ON COLUMN build.payments__b1.pay_token IS 'What the front end hands to the channel.';
 COMMENT ON COLUMN build.payments__b1.channel_transaction IS 'The channel''s own number.';

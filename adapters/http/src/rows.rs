@@ -37,7 +37,7 @@ rows! {
     ConnectorRow of "connectors";
     ApiKeyRow of "api_keys";
     UserRow of "users" without "phone_sealed" "phone_lookup" "name_sealed" "plate_sealed";
-    PaymentRow of "payments" without "pay_token";
+    PaymentRow of "payments" without "pay_token" "refused_refunds";
     RefundRow of "refunds";
     MovementRow of "wallet_statement";
     TariffRow of "tariffs" without "terms";

@@ -95,6 +95,8 @@ fn after_a_random_history_views_that_tell_the_same_agree() {
         let corrected = "SELECT count(*) FROM read.bills WHERE replaced_by IS NOT NULL AND lines = '[]'";
         assert!(database.number(corrected).await > 0, "no bill without lines was corrected");
         assert!(database.number("SELECT count(*) FROM read.refunds WHERE status = 'succeeded'").await > 0, "nothing went back");
+        let after_all = "SELECT count(*) FROM read.refunds WHERE status = 'succeeded' AND problem = 'account closed'";
+        assert!(database.number(after_all).await > 0, "no refund went back that the channel had refused");
         assert!(database.number("SELECT count(*) FROM read.receivables").await > 0, "nobody owes anything");
     });
 }

@@ -339,6 +339,11 @@ impl History {
         if natural {
             self.payments[which].3 += 1;
         }
+        // Now and then the channel refuses a refund, and it goes back after all.
+        let step = match step {
+            3 | 4 if natural && which.is_multiple_of(3) => 7 - step,
+            step => step,
+        };
         let stream = StreamId::payment(payment_id);
         let payment = self.log.state::<Payment>(&stream).await;
         let amount = payment.terms().map_or(Money::ZERO, |terms| terms.amount);
