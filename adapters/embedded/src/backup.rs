@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::database::{KEYS, LOG};
+use crate::database::{KEYS, LOG, make_for_owner};
 use crate::error::{OpenError, store_error};
 use crate::reader::Reader;
 use crate::verify::Verified;
@@ -92,7 +92,7 @@ fn refuse_what_is_there(to: &Path) -> Result<(), OpenError> {
 }
 
 fn copy_file(from: &Path, to: &PathBuf, progress: &mut impl FnMut(Progress)) -> Result<(), OpenError> {
-    create_for_owner(to).map_err(|source| OpenError::Io { path: to.clone(), source })?;
+    make_for_owner(to)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(from, flags).map_err(store_error)?;
     let mut target = Connection::open(to).map_err(store_error)?;
@@ -109,13 +109,4 @@ fn copy_file(from: &Path, to: &PathBuf, progress: &mut impl FnMut(Progress)) -> 
     target.pragma_update(None, "journal_mode", "DELETE").map_err(store_error)?;
     target.close().map_err(|(_, error)| store_error(error))?;
     File::open(to).and_then(|file| file.sync_all()).map_err(|source| OpenError::Io { path: to.clone(), source })
-}
-
-/// Keys are in one of the files, and the log is nobody else's business either.
-fn create_for_owner(path: &Path) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new();
-    file.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-    file.open(path).map(drop)
 }

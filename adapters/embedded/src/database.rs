@@ -1,5 +1,6 @@
 //! Connections to a file of ours: how they are opened, and how a file is known to be ours.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -31,6 +32,16 @@ pub(crate) const SNAPSHOTS: &str = "snapshots.db";
 pub(crate) const SNAPSHOTS_KIND: Kind = Kind { application_id: APPLICATION_ID + 2, version: 1, tables: include_str!("snapshots.sql") };
 /// The log's kind.
 pub(crate) const LOG_KIND: Kind = Kind { application_id: APPLICATION_ID, version: SCHEMA_VERSION, tables: include_str!("schema.sql") };
+
+/// Makes an empty file that its owner alone reads and writes, where there is none: SQLite would make one that everybody may read. What it puts beside the file
+/// gets the file's own permissions.
+pub(crate) fn make_for_owner(path: &Path) -> Result<(), OpenError> {
+    let mut file = OpenOptions::new();
+    file.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    file.open(path).map(drop).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+}
 
 /// Opens for writing, creating the tables in a new file. Durable at each commit.
 pub(crate) fn open_writing(path: &Path, kind: Kind) -> Result<Connection, OpenError> {

@@ -3,7 +3,6 @@
 //! Destroying a key overwrites it, and empties the write-ahead log that may still hold it. Copies that were made before keep it: old
 //! backups of this file are to be deleted on a schedule, and a restored one is to be followed by the erasures that the log records.
 
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +13,7 @@ use domain::sealed::LookupHash;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use crate::database::{KEYS, KEYS_KIND, open_reading, open_writing, unsigned};
+use crate::database::{KEYS, KEYS_KIND, make_for_owner, open_reading, open_writing, unsigned};
 use crate::error::{OpenError, store_error};
 
 /// The key store of one ledger. Several processes may open it: each operation is one short transaction.
@@ -47,14 +46,9 @@ impl KeyStore {
     /// When it cannot be opened.
     pub fn open(directory: impl AsRef<Path>) -> Result<KeyStore, OpenError> {
         let directory = directory.as_ref();
-        let io = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(|source| io(directory, source))?;
+        std::fs::create_dir_all(directory).map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
         let path = directory.join(KEYS);
-        let mut file = OpenOptions::new();
-        file.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-        file.open(&path).map_err(|source| io(&path, source))?;
+        make_for_owner(&path)?;
         let connection = open_writing(&path, KEYS_KIND)?;
         connection.execute_batch("PRAGMA secure_delete = ON").map_err(store_error)?;
         Ok(KeyStore::over(path, connection))

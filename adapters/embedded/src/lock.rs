@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+use crate::database::make_for_owner;
 use crate::error::OpenError;
 
 /// Held as long as this process may write.
@@ -15,6 +16,7 @@ impl WriterLock {
     pub(crate) fn take(directory: &Path) -> Result<WriterLock, OpenError> {
         let path = directory.join("writer.lock");
         let io = |source| OpenError::Io { path: path.clone(), source };
+        make_for_owner(&path)?;
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {

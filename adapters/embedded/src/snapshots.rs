@@ -9,7 +9,7 @@ use domain::log::StreamId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tracing::warn;
 
-use crate::database::{SNAPSHOTS, SNAPSHOTS_KIND, open_writing};
+use crate::database::{SNAPSHOTS, SNAPSHOTS_KIND, make_for_owner, open_writing};
 use crate::error::{OpenError, store_error};
 
 /// The snapshots of one ledger.
@@ -48,6 +48,7 @@ impl SnapshotFile {
 }
 
 fn open_sound(path: &Path) -> Result<Connection, OpenError> {
+    make_for_owner(path)?;
     let connection = open_writing(path, SNAPSHOTS_KIND)?;
     // What the machine's death takes away is made again: no command waits for a disk because of it.
     connection.execute_batch("PRAGMA synchronous = OFF").map_err(store_error)?;

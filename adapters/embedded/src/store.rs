@@ -14,7 +14,7 @@ use domain::log::{
 use domain::recorded::{RecordedLog, check_recorded, judge_recorded};
 use tokio::sync::watch;
 
-use crate::database::{LOG, LOG_KIND, open_writing};
+use crate::database::{LOG, LOG_KIND, make_for_owner, open_writing};
 use crate::error::{OpenError, store_error};
 use crate::lock::WriterLock;
 use crate::pool::Pool;
@@ -67,6 +67,7 @@ impl EmbeddedStore {
         let path = path.as_ref().to_owned();
         create_directory(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let lock = WriterLock::take(&path)?;
+        make_for_owner(&path.join(LOG))?;
         let connection = open_writing(&path.join(LOG), LOG_KIND)?;
         connection.set_prepared_statement_cache_capacity(32);
         if let Some(bytes_max) = options.bytes_max {
@@ -88,6 +89,14 @@ impl EmbeddedStore {
         let path = path.as_ref().to_owned();
         let readers = Pool::open(path.clone())?;
         Ok(EmbeddedStore { path, readers, writing: None })
+    }
+
+    /// Whether there is a store in this directory, for a command that must not make one: a name mistyped would be a ledger with nothing in it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn must_be_in(path: &Path) -> Result<(), OpenError> {
+        if path.join(LOG).exists() { Ok(()) } else { Err(OpenError::Missing { path: path.to_owned() }) }
     }
 
     /// The store's directory.

@@ -24,6 +24,22 @@ async fn fill(store: &EmbeddedStore, streams: std::ops::Range<u128>) {
     futures::future::join_all(appends).await;
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn no_file_of_a_store_is_anybody_s_but_its_owner_s() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    let _snapshots = embedded::SnapshotFile::open(directory.path()).unwrap();
+    fill(&store, 1..3).await;
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+        names.push(file.file_name().into_string().unwrap());
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{names:?}");
+    }
+    assert!(names.iter().any(|name| name == "log.db-wal") && names.iter().any(|name| name == "snapshots.db"), "{names:?}");
+}
+
 #[tokio::test]
 async fn positions_are_dense_from_one() {
     let (store, _directory) = fresh();

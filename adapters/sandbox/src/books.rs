@@ -83,8 +83,19 @@ impl Order {
     }
 }
 
+/// Makes an empty file that its owner alone reads and writes, where there is none: SQLite would make one that everybody may read.
+pub(crate) fn make_for_owner(path: &Path) {
+    let mut file = std::fs::OpenOptions::new();
+    file.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    // A file that cannot be made cannot be opened either, and SQLite says so in its own words.
+    let _ = file.open(path);
+}
+
 impl Books {
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Books> {
+        make_for_owner(path);
         Books::over(Connection::open(path)?)
     }
 

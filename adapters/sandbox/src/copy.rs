@@ -7,6 +7,8 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::books::make_for_owner;
+
 /// Pages in one step.
 const STEP: i32 = 2_048;
 /// How long a copy waits for somebody who holds the file.
@@ -51,6 +53,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
     source.busy_timeout(BUSY)?;
     // One read from beginning to end: without it every write of somebody else would begin the copy anew.
     source.execute_batch("BEGIN; SELECT 1 FROM sqlite_schema;")?;
+    make_for_owner(&partial);
     let mut target = Connection::open(&partial)?;
     let copying = Backup::new(&source, &mut target)?;
     while let StepResult::More = copying.step(STEP)? {}

@@ -297,6 +297,11 @@ async fn its_books_are_copied_while_they_are_written_and_nothing_is_overwritten(
     channel.prepare(order("2", "8")).await.unwrap();
     assert_eq!((balance(&open(&copy)), balance(&channel)), (yuan("50"), yuan("58")));
     assert!(sandbox::copy::copy(&books, &copy).unwrap_err().to_string().contains("is not overwritten"));
+    #[cfg(unix)]
+    for file in std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?} is anybody's", file.path());
+    }
     assert_eq!(balance(&open(&copy)), yuan("50"));
 }
 
