@@ -167,8 +167,16 @@ fn register(pile: &Pile, asked: PileFacts) -> Result<Vec<PileEvent>, PileError> 
     }
 }
 
+/// Whether this text can be a pile's model: up to 50 characters, or nothing.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_model(model: &str) -> Result<(), TextError> {
+    text::optional("pile model", model, 50)
+}
+
 fn check(details: &PileDetails) -> Result<(), PileError> {
-    text::optional("pile model", &details.model, 50)?;
+    check_model(&details.model)?;
     if details.rated_power.is_zero() {
         return Err(PileError::NoPower);
     }

@@ -264,9 +264,19 @@ fn check_ownership(ownership: &Ownership, operator_id: OperatorId) -> Result<(),
     too_much.map_or(Ok(()), |percent| Err(StationError::RateAboveWhole { percent }))
 }
 
+impl StationDetails {
+    /// Whether its texts can be those of a station: a name of 1 to 50 characters, an address of up to 150.
+    ///
+    /// # Errors
+    /// When one of them cannot.
+    pub fn check_texts(&self) -> Result<(), TextError> {
+        text::required("station name", &self.name, 50)?;
+        text::optional("address", &self.address, 150)
+    }
+}
+
 fn check(details: &StationDetails) -> Result<(), StationError> {
-    text::required("station name", &details.name, 50)?;
-    text::optional("address", &details.address, 150)?;
+    details.check_texts()?;
     let Place { longitude, latitude, datum: _ } = details.place;
     if longitude.abs() > Decimal::from(180) || latitude.abs() > Decimal::from(90) {
         return Err(StationError::NotAPlace { longitude, latitude });

@@ -1,8 +1,8 @@
 //! Real sessions from files: a format reads rows, [`plan`] makes stations, connectors and sessions of them, [`generate`] makes up what the files do not
 //! have, and the driver sends the commands that would have happened.
 //!
-//! A row is imported, imported with something odd about it, or rejected with a reason; none is lost. Another city's layout is one file here and one line in
-//! [`FORMATS`]: `docs/import.md` shows it.
+//! A row is imported, imported with something odd about it, or rejected with a reason; none is lost. Another city's layout is one file here, its `mod` line and
+//! its place in [`FORMATS`]: `docs/import.md` shows it.
 
 mod cary;
 mod columns;
@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use domain::ids::OperatorId;
-use domain::pile::CurrentKind;
-use domain::station::Place;
+use domain::pile::{CurrentKind, check_model};
+use domain::station::{Place, StationDetails};
 use domain::time::{Timestamp, ZoneName};
 use domain::units::{Energy, Power};
 
@@ -112,12 +112,18 @@ pub(crate) struct Rows {
     pub(crate) rejected: Vec<Rejected>,
 }
 
+/// What `--format` may say.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|format| format.name())
+}
+
 /// The format with this name.
 pub(crate) fn format(name: &str) -> anyhow::Result<&'static dyn Format> {
-    FORMATS.iter().find(|format| format.name() == name).copied().ok_or_else(|| {
-        let known: Vec<&str> = FORMATS.iter().map(|format| format.name()).collect();
-        anyhow!("\"{name}\" is not a format; known are: {}", known.join(", "))
-    })
+    FORMATS
+        .iter()
+        .find(|format| format.name() == name)
+        .copied()
+        .ok_or_else(|| anyhow!("\"{name}\" is not a format; known are: {}", names().collect::<Vec<_>>().join(", ")))
 }
 
 /// Reads a file's bytes, compressed with gzip or not: its first bytes tell.
@@ -154,11 +160,23 @@ fn read_text(format: &dyn Format, text: &[u8]) -> anyhow::Result<Rows> {
         let start = start + text[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         line += text[counted..start].iter().filter(|byte| **byte == b'\n').count() as u64;
         counted = start;
-        match Fields::of(&record, &places, heading.len()).and_then(|fields| format.session(&fields)) {
+        let session = Fields::of(&record, &places, heading.len()).and_then(|fields| format.session(&fields)).and_then(fitting);
+        match session {
             Ok(session) => rows.sessions.push((line, session)),
             Err(error) => rows.rejected.push(Rejected { line, reason: error.to_string() }),
         }
     }
+}
+
+/// A session that the ledger takes. What it refuses later would end the whole import.
+fn fitting(session: ImportedSession) -> Result<ImportedSession, RowError> {
+    let ImportedSession { station, address, place, model, started_at, ended_at, energy: _ } = &session;
+    if ended_at < started_at {
+        return Err(RowError::EndsBeforeItBegins { started_at: *started_at, ended_at: *ended_at });
+    }
+    StationDetails { name: station.clone(), address: address.clone(), place: place.clone() }.check_texts()?;
+    check_model(model)?;
+    Ok(session)
 }
 
 /// What one import did.

@@ -191,9 +191,15 @@ impl Plan {
                 oddities,
             });
         }
-        let code = format!("{}-{:08x}", format.name().to_uppercase(), station_id.0.as_fields().0);
+        let code = station_code(format.name(), station_id);
         self.stations.push(PlannedStation { station_id, code, details, opened_at, piles });
     }
+}
+
+/// The format's name and a number, in the twenty characters that a station's code may have: of a longer name its beginning.
+pub(super) fn station_code(format: &str, station_id: StationId) -> String {
+    let name: String = format.to_uppercase().chars().take(11).collect();
+    format!("{name}-{:08x}", station_id.0.as_fields().0)
 }
 
 fn order(session: &ImportedSession) -> (Timestamp, Timestamp, Energy, &str, &str, &str) {

@@ -188,6 +188,29 @@ fn what_cannot_be_read_is_rejected_with_its_line_and_reason() {
 }
 
 #[test]
+fn a_text_that_the_ledger_would_not_take_rejects_its_row_and_not_the_file() {
+    let good = || row("2021-03-29T16:39:10+00:00", "01:00:00", "1");
+    assert_eq!(reason(good().replace("BOND PARK", &"站".repeat(51))), "station name has 51 characters; at most 50 are taken");
+    assert_eq!(one(good().replace("BOND PARK", &"站".repeat(50))).oddities, BTreeSet::new());
+    // The parts of an address are put together with ", ".
+    let parts = "801 High House Road".len() + ", , Cary, North Carolina, 27513".len();
+    let with_boathouse = |length| good().replace("Boathouse", &"b".repeat(length));
+    assert_eq!(reason(with_boathouse(151 - parts)), "address has 151 characters; at most 150 are taken");
+    assert_eq!(one(with_boathouse(150 - parts)).oddities, BTreeSet::new());
+    assert_eq!(reason(good().replace("CT4020-HD-GW", &"C".repeat(51))), "pile model has 51 characters; at most 50 are taken");
+    assert_eq!(reason(good().replace("BOND PARK", "BOND\tPARK")), "station name has a control character in it");
+    let rows = rows(&[good().replace("BOND PARK", &"x".repeat(51)), good()]);
+    assert_eq!((rows.sessions.len(), rows.rejected[0].line), (1, 2));
+}
+
+#[test]
+fn a_station_s_code_has_twenty_characters_whatever_the_format_is_called() {
+    let station = domain::ids::StationId(Uuid::from_u128(0x1234_5678 << 96));
+    assert_eq!(super::plan::station_code("cary", station), "CARY-12345678");
+    assert_eq!(super::plan::station_code("stadtwerke_muenchen", station), "STADTWERKE_-12345678");
+}
+
+#[test]
 fn a_file_of_another_layout_is_refused_as_a_whole() {
     let error = read(format("cary").unwrap(), b"id,kwh\n1,2\n").unwrap_err().to_string();
     assert!(error.contains("not a file of format cary") && error.contains("start_date"), "{error}");
