@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::ids::{ApiKeyId, OperatorCode, OperatorId, UserId};
 use domain::key::Role;
@@ -119,7 +120,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "FILE", default_value = "ops/demo/cary_sessions.csv.gz")]
     pub(crate) input: PathBuf,
     /// Its layout.
-    #[arg(long, default_value = "cary")]
+    #[arg(long, default_value = "cary", value_parser = PossibleValuesParser::new(crate::import::names()))]
     pub(crate) format: String,
     /// Real stations of Shenzhen to search among, without sessions.
     #[arg(long, value_name = "FILE")]
@@ -143,7 +144,7 @@ pub(crate) struct ImportSessions {
     /// The file, compressed with gzip or not.
     pub(crate) file: PathBuf,
     /// Its layout.
-    #[arg(long)]
+    #[arg(long, value_parser = PossibleValuesParser::new(crate::import::names()))]
     pub(crate) format: String,
     /// Whose books. Without it: the operator that belongs to the format, made if it is not there.
     #[arg(long, value_name = "ID")]
@@ -269,13 +270,13 @@ pub(crate) struct Rebuild {
 #[derive(Debug, Args)]
 pub(crate) struct Budget {
     /// Threads that read the log, and as many that fold; without it, one for each core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "1-256", value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
     pub(crate) cores: Option<usize>,
     /// About how much memory rows may take. When they take more, the log is read again for the rest.
-    #[arg(long, value_name = "MB")]
+    #[arg(long, value_name = "16-65536", value_parser = RangedU64ValueParser::<usize>::new().range(16..=65_536))]
     pub(crate) memory_mb: Option<usize>,
     /// How many rows it may write in a second.
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_db_rows_per_s: Option<u64>,
 }
 

@@ -25,6 +25,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::config::{Config, EventStoreUrl, SandboxMode};
+use crate::output::wrong_usage;
 
 /// Aggregates that stay in memory: every connector, station and wallet in use, and the sessions under way.
 const HOT_STREAMS_MAX: usize = 20_000;
@@ -242,6 +243,14 @@ fn sandbox_path(config: &Config) -> PathBuf {
 pub(crate) fn read_models(config: &Config) -> anyhow::Result<Option<Arc<ReadModels>>> {
     let Some(url) = &config.database_url else { return Ok(None) };
     Ok(Some(Arc::new(ReadModels::new(url.reveal(), Settings::default())?)))
+}
+
+/// The read models' database, for what cannot do without.
+pub(crate) fn needed_read_models(config: &Config) -> anyhow::Result<Arc<ReadModels>> {
+    match read_models(config)? {
+        Some(database) => Ok(database),
+        None => wrong_usage!("no database is configured: set CHARGELEDGER_DATABASE_URL"),
+    }
 }
 
 /// Starts every projection.

@@ -352,7 +352,25 @@ impl Config {
     }
 }
 
+/// The variables that look like settings and are none: one that is misspelt would be passed over without a word.
+pub(crate) fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let is_unknown = |name: &String| match name.strip_prefix("CHARGELEDGER_") {
+        None => false,
+        Some("CONFIG") => false,
+        Some(rest) => !rest.starts_with("TEST_") && !Settings::has(&rest.to_lowercase()),
+    };
+    names.into_iter().filter(is_unknown).collect()
+}
+
 impl Settings {
+    /// Whether there is a setting of this name. The file's own reader knows, so that no second list can be forgotten.
+    fn has(name: &str) -> bool {
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        !name.is_empty()
+            && is_plain
+            && !matches!(toml::from_str::<Settings>(&format!("{name} = \"\"")), Err(error) if error.message().starts_with("unknown field"))
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
         // The error's own message quotes the line, which may hold a password.
         toml::from_str(text).map_err(|error: toml::de::Error| {
@@ -553,6 +571,16 @@ mod tests {
         );
         let error = config("event_store = \"somewhere\"", &[]).unwrap_err().to_string();
         assert!(error.contains("embedded:DIRECTORY or esdb://"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_is_misspelt_is_noticed() {
+        let said = |name: &str| unknown_variables([name.to_owned()]).len() == 1;
+        for known in ["LISTEN", "CONFIG", "TRACE_RATIO", "AUTO_REBUILD", "NATS_REPLICAS", "TEST_SEEDS"] {
+            assert!(!said(&format!("CHARGELEDGER_{known}")), "{known}");
+        }
+        assert!(said("CHARGELEDGER_LISTN") && said("CHARGELEDGER_DATABASE") && said("CHARGELEDGER_") && said("CHARGELEDGER_A-B"));
+        assert!(!said("PATH") && !said("LISTN"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use domain::log::{EventStore, StoreError};
 use nats_feed::notices::NoticeStream;
 use nats_feed::progress::{self, Progress, State, Status};
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, NatsCredentials, NatsUrl};
+use crate::output::wrong_usage;
 
 /// How the stream of all events is to be.
 pub(crate) fn stream(config: &Config) -> StreamSettings {
@@ -30,7 +31,7 @@ fn notices(config: &Config) -> StreamSettings {
 pub(crate) fn url(config: &Config) -> anyhow::Result<&NatsUrl> {
     match &config.nats_url {
         Some(url) => Ok(url),
-        None => bail!("no NATS is configured: set CHARGELEDGER_NATS_URL, like nats://localhost:4222"),
+        None => wrong_usage!("no NATS is configured: set CHARGELEDGER_NATS_URL, like nats://localhost:4222"),
     }
 }
 

@@ -26,7 +26,8 @@ use clap::Parser as _;
 use cli::{Cli, Command};
 use config::Config;
 use mimalloc::MiMalloc;
-use output::{Answer, report};
+use output::{Answer, WrongUsage, report};
+use tracing::warn;
 
 /// One that gives back to all threads what one of them has let go: glibc keeps it for threads that take up the same arena, and a rebuild's second reading of the log
 /// would take its memory beside what the first one had left (ADR 0021).
@@ -52,6 +53,9 @@ fn main() -> ExitCode {
         report(&Err(error), cli.global.json);
         return ExitCode::from(2);
     }
+    for name in config::unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        warn!("{name} is not a setting, and is passed over");
+    }
     let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let result = runtime.block_on(command::run(cli.command, &config, cli.global.json));
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
     report(&result, cli.global.json);
     match result {
         Ok(Answer { is_fine: true, .. }) => ExitCode::SUCCESS,
+        Err(error) if error.is::<WrongUsage>() => ExitCode::from(2),
         Ok(_) | Err(_) => ExitCode::FAILURE,
     }
 }

@@ -5,6 +5,19 @@ use std::io::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// Nothing was done, because what was asked for, or the configuration, cannot be meant: the exit status is 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongUsage(pub(crate) String);
+
+/// Ends a command with [`WrongUsage`].
+macro_rules! wrong_usage {
+    ($($said:tt)*) => {
+        return Err($crate::output::WrongUsage(format!($($said)*)).into())
+    };
+}
+pub(crate) use wrong_usage;
+
 /// What a command answers.
 #[derive(Debug)]
 pub(crate) struct Answer {

@@ -5,14 +5,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::{Context as _, anyhow, bail};
-use embedded::OpenError;
+use anyhow::{Context as _, bail};
+use embedded::{EmbeddedStore, OpenError};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
 use crate::cli::Through;
 use crate::compose::{World, Writing};
-use crate::config::{ApiKey, Config};
+use crate::config::{ApiKey, Config, EventStoreUrl};
+use crate::output::wrong_usage;
 
 /// How a command reaches the ledger.
 pub(crate) enum Way {
@@ -23,10 +24,18 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// The store itself; the server when one is named, or when one is writing and there is a key for it.
+    /// The store itself, which has to be there; the server when one is named, or when one is writing and there is a key for it.
     pub(crate) async fn find(config: &Config, through: &Through) -> anyhow::Result<Way> {
+        if let (None, EventStoreUrl::Embedded(path)) = (&through.server, &config.event_store) {
+            EmbeddedStore::must_be_in(path)?;
+        }
+        Way::find_or_make(config, through).await
+    }
+
+    /// The same for what may be the first thing that is said to a ledger: the store is made when it is not there.
+    pub(crate) async fn find_or_make(config: &Config, through: &Through) -> anyhow::Result<Way> {
         if let Some(url) = &through.server {
-            let key = config.api_key.as_ref().ok_or_else(|| anyhow!("--server needs an admin key in CHARGELEDGER_API_KEY"))?;
+            let Some(key) = &config.api_key else { wrong_usage!("--server needs an admin key in CHARGELEDGER_API_KEY") };
             return Ok(Way::Through(Server::new(url, key)?));
         }
         let error = match Writing::open(config, World::Configured, None).await {
@@ -34,10 +43,10 @@ impl Way {
             Err(error) => error,
         };
         let Some(OpenError::Locked { pid, .. }) = error.downcast_ref() else { return Err(error) };
-        let url = url_of(config.listen);
         match &config.api_key {
-            Some(key) => Ok(Way::Through(Server::new(&url, key)?)),
-            None => bail!("the server at {url} is writing (process {pid}): use --server {url} with an admin key in CHARGELEDGER_API_KEY"),
+            Some(key) => Ok(Way::Through(Server::new(&url_of(config.listen), key)?)),
+            // Where it listens is its own business: this process knows what it would listen on itself.
+            None => bail!("process {pid} is writing: use --server with its address, and an admin key in CHARGELEDGER_API_KEY"),
         }
     }
 }
@@ -52,7 +61,7 @@ pub(crate) struct Server {
 impl Server {
     fn new(url: &str, key: &ApiKey) -> anyhow::Result<Server> {
         if !url.starts_with("http://") {
-            bail!("\"{url}\" is not the address of a server like http://127.0.0.1:8600; TLS is not spoken here");
+            wrong_usage!("\"{url}\" is not the address of a server like http://127.0.0.1:8600; TLS is not spoken here");
         }
         let client = Client::builder().no_proxy().build()?;
         Ok(Server { url: url.trim_end_matches('/').to_owned(), key: key.clone(), client })

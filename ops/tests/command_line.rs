@@ -124,7 +124,7 @@ fn an_import_is_accounted_for_audited_backed_up_and_its_keys_work_once() {
     let user = events.lines().find(|line| line.contains("\"user.registered\"")).unwrap();
     let user: serde_json::Value = serde_json::from_str(user).unwrap();
     let user = user["data"]["user_id"].as_str().unwrap();
-    assert_eq!(run(&["user", "erase", user]).status.code(), Some(1), "only with --yes");
+    assert_eq!(run(&["user", "erase", user]).status.code(), Some(2), "only with --yes");
     assert_eq!(json(&run(&["user", "erase", user, "--yes", "--json"]))["changed"], true);
     assert_eq!(run(&["audit", "verify"]).status.code(), Some(0), "hashes and sums stay valid");
 }
@@ -140,7 +140,7 @@ fn beside_a_server_keys_operators_and_erasures_go_through_it_or_say_so() {
     let create = ["key", "create", "--role", "app", "--operator", operator, "--json"];
 
     let refused = beside(&create);
-    let said = format!("use --server http://{} with an admin key in CHARGELEDGER_API_KEY", server.1);
+    let said = format!("process {} is writing: use --server with its address, and an admin key in CHARGELEDGER_API_KEY", server.0.id());
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains(&said), "{refused:?}");
 
@@ -206,9 +206,77 @@ fn a_process_of_process_managers_alone_says_that_it_is_ready() {
 #[test]
 fn a_key_for_an_operator_that_is_not_there_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
-    let output = chargeledger(directory.path(), &["key", "create", "--role", "app", "--operator", "0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d"]);
+    let operator = "0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d";
+    assert_eq!(register(directory.path()).status.code(), Some(0));
+    let output = chargeledger(directory.path(), &["key", "create", "--role", "app", "--operator", operator]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("operator register"), "{output:?}");
+}
+
+fn register(directory: &Path) -> Output {
+    chargeledger(directory, &["operator", "register", "--code", "MA5GXX12T", "--name", "Bay Charging", "--json"])
+}
+
+#[test]
+fn a_mistyped_data_directory_is_no_new_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = "0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d";
+    let erase = ["user", "erase", id, "--yes"];
+    let quarantine = ["projection", "quarantine", "sessions", "--reason", "why"];
+    let writing: [&[&str]; 4] = [&["key", "create", "--role", "app", "--operator", id], &["key", "revoke", id], &erase, &quarantine];
+    for words in writing {
+        let output = chargeledger(directory.path(), words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(text(&output.stderr).starts_with("error: there is no event store at "), "{output:?}");
+        assert!(!directory.path().join("ledger").exists(), "{words:?} made one");
+    }
+    // It is the first thing that is said to a ledger.
+    assert_eq!(register(directory.path()).status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_meant_ends_with_two_and_does_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(register(directory.path()).status.code(), Some(0));
+    let id = "0190a6c2-7b1e-7c3a-9d54-3f2a1b0c9e8d";
+    let server = "http://127.0.0.1:1";
+    // Nothing is asked of a database before the words are known to mean something.
+    let wrong: [(&[&str], &str); 13] = [
+        (&["projection", "list"], "no database is configured"),
+        (&["projection", "rebuild", "--all"], "no database is configured"),
+        (&["projection", "rebuild"], "name the projections to rebuild, or say --all"),
+        (&["projection", "rebuild", "sesions"], "there is no projection sesions; there are: "),
+        (&["projection", "rebuild", "sessions", "--memory-mb", "0"], "0 is not in 16..=65536"),
+        (&["projection", "rebuild", "sessions", "--cores", "0"], "0 is not in 1..=256"),
+        (&["projection", "rebuild", "sessions", "--max-db-rows-per-s", "0"], "0 is not in 1.."),
+        (&["projection", "rebuild", "sessions", "--until", "1", "--as", "Then"], "--as Then: up to 40 small letters"),
+        (&["feed", "info"], "no NATS is configured"),
+        (&["import", "sessions", "nowhere.csv", "--format", "paris"], "[possible values: cary]"),
+        (&["audit", "trial-balance", "--as-of", "yesterday"], "\"yesterday\" is not a date"),
+        (&["key", "revoke", id, "--server", server], "--server needs an admin key"),
+        (&["user", "erase", id], "say --yes to go on"),
+    ];
+    for (words, said) in wrong {
+        let output = chargeledger(directory.path(), words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
+        assert!(text(&output.stderr).contains(said), "{words:?}: {output:?}");
+    }
+}
+
+#[test]
+fn the_files_of_a_ledger_its_export_and_its_backup_are_their_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(register(directory.path()).status.code(), Some(0));
+    assert_eq!(chargeledger(directory.path(), &["store", "backup", "copy"]).status.code(), Some(0));
+    assert_eq!(chargeledger(directory.path(), &["store", "export", "--to", "copy/events.jsonl"]).status.code(), Some(0));
+    for (folder, least) in [("ledger", 4), ("copy", 3)] {
+        let files: Vec<_> = std::fs::read_dir(directory.path().join(folder)).unwrap().map(Result::unwrap).collect();
+        assert!(files.len() >= least, "{files:?}");
+        for file in files {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+        }
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl From<&Job> for RebuildAnswer {
             build: job.number,
             phase: word(job.phase),
             wanted: word(job.wanted),
-            percent: percent(job),
+            percent: f64::from(job.per_mille()) / 10.0,
             events_done: job.events_done,
             events_total: job.events_total,
             events_per_s: job.events_per_s,
@@ -134,12 +134,6 @@ impl From<&Job> for RebuildAnswer {
             updated_at: job.updated_at.map(Time),
         }
     }
-}
-
-/// To a tenth, so that small steps of a long history show.
-fn percent(job: &Job) -> f64 {
-    let done = u128::from(job.events_done) * 1_000 / u128::from(job.events_total.max(1));
-    f64::from(u32::try_from(done.min(1_000)).unwrap_or(1_000)) / 10.0
 }
 
 /// The proof that a build accounts for every event of the ledger.

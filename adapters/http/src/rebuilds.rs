@@ -10,7 +10,7 @@ use axum::extract::State;
 use domain::log::Position;
 use projections::fold::Projection;
 use projections::port::BuildState;
-use projections::rebuild::port::{BuildStore, Job, Phase, Wanted};
+use projections::rebuild::port::{BuildStore, Job, Phase, Wanted, may_name_a_view_of_the_past};
 use projections::rebuild::{Finish, Options, RebuildError, Rebuilder, position_at};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -332,9 +332,7 @@ fn options(
 
 /// A view of the past has a name that no read model has.
 fn view_name(name: String) -> Result<String, Problem> {
-    let starts = name.starts_with(|first: char| first.is_ascii_lowercase());
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') && !name.contains("__");
-    if starts && is_plain && name.len() <= 40 && projections::definition(&name).is_none() {
+    if may_name_a_view_of_the_past(&name) {
         return Ok(name);
     }
     let wanted = "`as` has up to 40 small letters, digits and single _, begins with a letter, and is no read model's name";

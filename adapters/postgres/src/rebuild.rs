@@ -5,7 +5,7 @@ use domain::ids::EventId;
 use domain::log::Position;
 use projections::fold::Definition;
 use projections::port::{Build, BuildState, Counted, ReadStoreError};
-use projections::rebuild::port::{Begin, Begun, BuildStore, Diff, Filler, Held, Job, Lease, Room, Wanted};
+use projections::rebuild::port::{Begin, Begun, BuildStore, Diff, Filler, Held, Job, Lease, Room, Wanted, may_name_a_view_of_the_past};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Json;
 use tokio_postgres::{Client, Row};
@@ -204,16 +204,8 @@ impl BuildStore for ReadModels {
 
 /// A view of the past has a name of its own, which goes into SQL as it is.
 fn check_name(definition: &Definition, begin: &Begin) -> Result<(), ReadStoreError> {
-    let starts = begin.name.starts_with(|first: char| first.is_ascii_lowercase());
-    let plain = begin.name.chars().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '_');
-    let taken = begin.is_as_of && projections::definition(&begin.name).is_some();
-    if starts
-        && plain
-        && begin.name.len() <= 40
-        && !taken
-        && !begin.name.contains("__")
-        && (begin.is_as_of || begin.name == definition.name)
-    {
+    let fits = if begin.is_as_of { may_name_a_view_of_the_past(&begin.name) } else { begin.name == definition.name };
+    if fits {
         return Ok(());
     }
     let reason = format!(

@@ -65,7 +65,8 @@ fn every_read_model_rebuilt_is_the_one_that_is_folded_in_memory() {
                 assert_eq!(job.diff.as_ref().unwrap().rows_differing(), 0, "{}: {:?}", job.name, job.diff);
             }
             assert!(jobs.iter().any(|job| job.passes > 1), "the memory was too small for one reading");
-            assert_eq!(database.number("SELECT count(*) FROM build.registry WHERE state = 'retired'").await, 23, "the way back is kept");
+            let retired = database.number("SELECT count(*) FROM build.registry WHERE state = 'retired'").await;
+            assert_eq!(usize::try_from(retired), Ok(projections::all().len()), "the way back is kept");
         });
     }
 }

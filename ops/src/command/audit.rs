@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::cli::Audit;
 use crate::compose::SANDBOX;
 use crate::config::Config;
-use crate::output::{Answer, grouped};
+use crate::output::{Answer, grouped, wrong_usage};
 use crate::progress::Meter;
 use crate::raw_log::RawLog;
 
@@ -31,7 +31,11 @@ pub(crate) async fn run(config: &Config, what: &Audit) -> anyhow::Result<Answer>
     match what.clone() {
         Audit::Verify => tokio::task::spawn_blocking(move || verify(&log)).await?,
         Audit::TrialBalance { operator, as_of, recorded_as_of } => {
-            let as_of = as_of.map(|text| text.parse().with_context(|| format!("\"{text}\" is not a date like 2026-03-01"))).transpose()?;
+            let as_of = match as_of.as_deref().map(|text| (text, text.parse())) {
+                Some((text, Err(_))) => wrong_usage!("\"{text}\" is not a date like 2026-03-01"),
+                Some((_, Ok(day))) => Some(day),
+                None => None,
+            };
             tokio::task::spawn_blocking(move || {
                 let mut reader = log.reader()?;
                 let until = recorded_as_of.map(|time| reader.position_at(time)).transpose()?;
@@ -53,6 +57,8 @@ pub(crate) struct Verdict {
     pub(crate) books: Books,
     /// Everything that does not agree.
     pub(crate) findings: Vec<Finding>,
+    /// Where the hashes stopped fitting, and the head: what lies between the two has not been checked against its hashes.
+    pub(crate) stopped_at: Option<(Position, Position)>,
 }
 
 /// Every hash, every entry, and the sums that must agree.
@@ -80,6 +86,7 @@ pub(crate) fn look_at_everything(log: &RawLog) -> anyhow::Result<Verdict> {
     }
     drop(meter);
     let mut findings = books.findings();
+    let stopped_at = chains.fault.as_ref().map(|fault| (fault.position, chains.head));
     if let Some(fault) = chains.fault {
         findings.insert(0, Finding { position: Some(fault.position), what: fault.reason });
     }
@@ -94,25 +101,25 @@ pub(crate) fn look_at_everything(log: &RawLog) -> anyhow::Result<Verdict> {
             });
         }
     }
-    Ok(Verdict { events: chains.events, streams: chains.streams, books, findings })
+    Ok(Verdict { events: chains.events, streams: chains.streams, books, findings, stopped_at })
 }
 
 fn verify(log: &RawLog) -> anyhow::Result<Answer> {
-    let Verdict { events, streams, books, findings } = look_at_everything(log)?;
+    let Verdict { events, streams, books, findings, stopped_at } = look_at_everything(log)?;
     let totals = books.totals();
     let is_fine = findings.is_empty();
     let json = json!({
         "audit": if is_fine { "ok" } else { "failed" },
         "events": events,
         "streams": streams,
+        "stopped_at": stopped_at.map(|(position, _)| position),
         "entries": totals.entries,
         "trial_balance": { "debit": totals.debit, "credit": totals.credit },
         "findings": findings.iter().map(|finding| json!({ "position": finding.position, "what": finding.what })).collect::<Vec<_>>(),
     });
     let mut text = format!(
-        "{} events in {} streams: every hash computed again, every event read\n{} entries: debits {}, credits {}\n",
-        grouped(events),
-        grouped(streams),
+        "{}\n{} entries: debits {}, credits {}\n",
+        how_far(events, streams, stopped_at),
         grouped(totals.entries),
         totals.debit,
         totals.credit,
@@ -124,9 +131,27 @@ fn verify(log: &RawLog) -> anyhow::Result<Answer> {
         );
     } else {
         findings.iter().for_each(|finding| text.push_str(&format!("{finding}\n")));
-        text.push_str(&format!("{} findings", findings.len()));
+        text.push_str(&counted(findings.len()));
     }
     Ok(Answer { json, text, is_fine })
+}
+
+/// A log that is damaged is not said to have been checked to its end.
+fn how_far(events: u64, streams: u64, stopped_at: Option<(Position, Position)>) -> String {
+    match stopped_at {
+        None => format!("{} events in {} streams: every hash computed again, every event read", grouped(events), grouped(streams)),
+        Some((position, head)) => {
+            format!(
+                "stopped at {} of {}: the hashes after it were not computed; every event was read",
+                grouped(position.0),
+                grouped(head.0)
+            )
+        }
+    }
+}
+
+fn counted(findings: usize) -> String {
+    if findings == 1 { "1 finding".to_owned() } else { format!("{findings} findings") }
 }
 
 /// What the sandbox says it holds for us; none when there is no sandbox here.
@@ -344,4 +369,17 @@ fn events_of(log: &RawLog, filter: &Filter) -> anyhow::Result<impl Iterator<Item
 /// One for each core.
 pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_log_is_not_said_to_have_been_checked_to_its_end() {
+        assert_eq!(how_far(1_000, 20, None), "1,000 events in 20 streams: every hash computed again, every event read");
+        let said = how_far(98_176, 20, Some((Position(98_177), Position(395_915))));
+        assert_eq!(said, "stopped at 98,177 of 395,915: the hashes after it were not computed; every event was read");
+        assert_eq!((counted(1), counted(2)), ("1 finding".to_owned(), "2 findings".to_owned()));
+    }
 }

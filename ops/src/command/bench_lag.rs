@@ -18,7 +18,7 @@ use super::bench_rebuild::{beside, with_database};
 use crate::compose::embedded_path;
 use crate::config::Config;
 use crate::multiplied::Multiplied;
-use crate::output::{Answer, grouped};
+use crate::output::{Answer, grouped, wrong_usage};
 
 /// Between two appends of what has come meanwhile.
 const TICK: Duration = Duration::from_millis(5);
@@ -28,7 +28,7 @@ const BEFORE: u64 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(config: &Config, events_per_s: u64, seconds: u64) -> anyhow::Result<Answer> {
-    let Some(url) = &config.database_url else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
+    let Some(url) = &config.database_url else { wrong_usage!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
     let directory = beside(config)?;
     let mut history = Multiplied::of(embedded_path(config, "bench lag")?)?;
     let store = Arc::new(embedded::EmbeddedStore::open(directory.path())?);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use domain::log::{EventStore, Position};
 use embedded::EmbeddedStore;
 use projections::fold::Projection;
@@ -21,7 +21,7 @@ use super::rebuild::{projection, tell};
 use crate::compose::embedded_path;
 use crate::config::Config;
 use crate::multiplied::multiply;
-use crate::output::{Answer, grouped};
+use crate::output::{Answer, grouped, wrong_usage};
 use crate::progress::Meter;
 
 /// For how long the plain projector is watched.
@@ -55,7 +55,7 @@ struct Figures {
 }
 
 pub(crate) async fn run(config: &Config, events: u64) -> anyhow::Result<Answer> {
-    let Some(url) = &config.database_url else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
+    let Some(url) = &config.database_url else { wrong_usage!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
     let directory = beside(config)?;
     let model = embedded_path(config, "bench rebuild")?.display();
     // By a process of its own, so that what it leaves in memory is not counted as the rebuild's.

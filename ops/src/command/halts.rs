@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use commands::projection::Poison;
 use domain::ids::OperatorId;
 use domain::log::{Head, Position};
@@ -16,9 +16,9 @@ use projections::quarantine::{Decision, Quarantined};
 use serde_json::{Value, json};
 
 use crate::cli::Through;
-use crate::compose::{Writing, open_reading, read_models, staff};
+use crate::compose::{Writing, needed_read_models, open_reading, staff};
 use crate::config::Config;
-use crate::output::{Answer, grouped};
+use crate::output::{Answer, grouped, wrong_usage};
 use crate::server::{Server, Way};
 
 /// One projection, with what halted it and what it steps over.
@@ -27,7 +27,7 @@ pub(crate) async fn show(config: &Config, builds: &[Build], head: Head, name: &s
     if found.is_empty() {
         let mut known: Vec<&str> = builds.iter().map(|build| build.name.as_str()).collect();
         known.dedup();
-        return Err(anyhow!("there is no projection {name}; there are: {}", known.join(", ")));
+        wrong_usage!("there is no projection {name}; there are: {}", known.join(", "));
     }
     let quarantined = Quarantined::read(open_reading(config).await?.as_ref()).await?;
     let decisions: Vec<&Decision> = quarantined.decisions().filter(|decision| decision.projection == name).collect();
@@ -95,8 +95,7 @@ fn quote(name: &str, halt: &Halt) -> anyhow::Result<String> {
 }
 
 async fn database(config: &Config) -> anyhow::Result<Arc<dyn ReadStore>> {
-    let Some(database) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
-    Ok(database)
+    Ok(needed_read_models(config)?)
 }
 
 /// Lets a halted projection try again.
@@ -104,7 +103,7 @@ pub(crate) async fn resume(config: &Config, name: &str) -> anyhow::Result<Answer
     let database = database(config).await?;
     let builds = database.builds().await?;
     if !builds.iter().any(|build| build.name == name) {
-        bail!("there is no projection {name}");
+        wrong_usage!("there is no projection {name}");
     }
     let lifted = lift(&*database, &builds, name, None).await?;
     let text = match lifted {

@@ -19,7 +19,7 @@ use crate::server::Way;
 pub(crate) async fn run(config: &Config, what: Operator) -> anyhow::Result<Answer> {
     match what {
         Operator::Register { code, name, books_zone, booking, through } => {
-            register(Way::find(config, &through).await?, code, name, books_zone, booking).await
+            register(Way::find_or_make(config, &through).await?, code, name, books_zone, booking).await
         }
         Operator::List => list(config).await,
     }

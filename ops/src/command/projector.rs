@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use axum::Router;
 use axum::extract::Query;
 use axum::http::header;
@@ -24,6 +23,7 @@ use crate::compose::{keep_built, observed, open_reading, read_models, start_proj
 use crate::config::Config;
 use crate::feeding::Feeding;
 use crate::observing::Observing;
+use crate::output::wrong_usage;
 use crate::ready::Has;
 
 /// Does its work until the process is told to stop, or cannot do any of it.
@@ -32,7 +32,7 @@ pub(crate) async fn serve(config: &Config, roles: Roles<'_>, listener: Option<Tc
     let projects = roles.has(ServeRole::Projector);
     let database = read_models(config)?;
     if projects && database.is_none() {
-        bail!("no database is configured: set CHARGELEDGER_DATABASE_URL");
+        wrong_usage!("no database is configured: set CHARGELEDGER_DATABASE_URL");
     }
     let log = observed(config, open_reading(config).await?, observing.traces.clone());
     observing.look_at_the_disk(config);

@@ -5,21 +5,21 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use commands::projection::Compared;
 use domain::log::{EventStore, Filter, Position};
 use domain::time::Timestamp;
 use projections::fold::Projection;
 use projections::port::{Build, BuildState, ReadStore as _};
-use projections::rebuild::port::{BuildStore, Diff, Job, Phase, Wanted};
+use projections::rebuild::port::{BuildStore, Diff, Job, Phase, Wanted, may_name_a_view_of_the_past};
 use projections::rebuild::{Finish, Options, RebuildError, Rebuilder, Watcher, position_at};
 use read_models::ReadModels;
 use serde_json::json;
 
 use crate::cli::{Budget, Rebuild, Through};
-use crate::compose::{Writing, open_reading, read_models, staff};
+use crate::compose::{Writing, needed_read_models, open_reading, staff};
 use crate::config::Config;
-use crate::output::{Answer, grouped, table};
+use crate::output::{Answer, grouped, table, wrong_usage};
 use crate::progress::Meter;
 use crate::server::Way;
 
@@ -34,7 +34,7 @@ pub(crate) struct Workshop {
 
 impl Workshop {
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Workshop> {
-        let Some(store) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
+        let store = needed_read_models(config)?;
         Ok(Workshop { log: open_reading(config).await?, store })
     }
 
@@ -44,11 +44,19 @@ impl Workshop {
 
     /// A position, or the last one that had been recorded at a time.
     async fn position(&self, text: &str) -> anyhow::Result<Position> {
-        if let Ok(position) = text.parse() {
-            return Ok(Position(position));
+        if let Ok(position) = text.parse::<u64>() {
+            let head = self.log.head().await?.position;
+            return match position {
+                0 => wrong_usage!("the first position is 1"),
+                ahead if ahead > head.0 => bail!("the ledger's last position is {}", grouped(head.0)),
+                position => Ok(Position(position)),
+            };
         }
-        let time: Timestamp = text.parse().map_err(|_| anyhow!("{text} is neither a position nor a time like 2026-11-21T08:00:00Z"))?;
-        Ok(position_at(&*self.log, time).await?)
+        let Ok(time) = text.parse::<Timestamp>() else { wrong_usage!("{text} is neither a position nor a time like 2026-11-21T08:00:00Z") };
+        match position_at(&*self.log, time).await? {
+            Position(0) => bail!("nothing had been recorded by {time}; what was imported counts from its import"),
+            position => Ok(position),
+        }
     }
 }
 
@@ -56,8 +64,10 @@ impl Workshop {
 pub(crate) fn projection(name: &str) -> anyhow::Result<Arc<dyn Projection>> {
     let all = projections::all();
     let names: Vec<&str> = all.iter().map(|projection| projection.definition().name).collect();
-    let unknown = anyhow!("there is no projection {name}; there are: {}", names.join(", "));
-    all.into_iter().find(|projection| projection.definition().name == name).ok_or(unknown)
+    let Some(place) = names.iter().position(|known| *known == name) else {
+        wrong_usage!("there is no projection {name}; there are: {}", names.join(", "))
+    };
+    Ok(all[place].clone())
 }
 
 pub(crate) fn options(budget: &Budget, finish: Finish) -> Options {
@@ -75,7 +85,18 @@ pub(crate) async fn rebuild(config: &Config, what: &Rebuild) -> anyhow::Result<A
     let wanted = match (what.all, what.names.is_empty()) {
         (true, true) => projections::all(),
         (false, false) => what.names.iter().map(|name| projection(name)).collect::<anyhow::Result<_>>()?,
-        _ => bail!("name the projections to rebuild, or say --all"),
+        _ => wrong_usage!("name the projections to rebuild, or say --all"),
+    };
+    // clap lets neither of the two words stand without the other.
+    let past = match (&what.until, &what.name) {
+        (Some(until), Some(name)) => {
+            let [one] = &wanted[..] else { wrong_usage!("--as makes one view of the past: name one projection") };
+            if !may_name_a_view_of_the_past(name) {
+                wrong_usage!("--as {name}: up to 40 small letters, digits and single _, a letter first, and no projection's name");
+            }
+            Some((one, until, name))
+        }
+        _ => None,
     };
     let workshop = Workshop::open(config).await?;
     let watch = Arc::new(Watch::new());
@@ -86,19 +107,12 @@ pub(crate) async fn rebuild(config: &Config, what: &Rebuild) -> anyhow::Result<A
     };
     let rebuilder = workshop.rebuilder(options(&what.budget, finish), watch.watcher());
     let began = std::time::Instant::now();
-    if let Some(name) = &what.name {
-        let [one] = &wanted[..] else { bail!("--as makes one view of the past: name one projection") };
-        let until = match &what.until {
-            Some(until) => workshop.position(until).await?,
-            None => bail!("--as needs --until: a position or a time"),
-        };
+    if let Some((one, until, name)) = past {
+        let until = workshop.position(until).await?;
         let job = rebuilder.rebuild_as_of(one.clone(), until, name, BY).await?;
         watch.done();
         let text = format!("read.{name} shows {} as it was at position {}", one.definition().name, grouped(until.0));
         return Answer::new(&json!({ "view": format!("read.{name}"), "job": job }), text);
-    }
-    if what.until.is_some() {
-        bail!("--until needs --as NAME: a view of the past stands beside the one of today");
     }
     let results = rebuilder.rebuild(wanted, BY).await?;
     watch.done();
@@ -242,7 +256,7 @@ pub(crate) async fn swap(config: &Config, name: &str, note: Option<&str>, throug
 
 /// Writes down that somebody has looked at the difference.
 async fn approve(config: &Config, writing: &Writing, name: &str, note: &str) -> anyhow::Result<()> {
-    let Some(store) = read_models(config)? else { bail!("no database is configured: set CHARGELEDGER_DATABASE_URL") };
+    let store = needed_read_models(config)?;
     let waits = |job: &Job| job.name == name && matches!(job.phase, Phase::AwaitingApproval | Phase::Ready);
     let Some(job) = store.jobs().await?.into_iter().find(waits) else { bail!("no rebuilt build of {name} waits to be swapped in") };
     let Some(diff) = job.diff else { bail!("build {} of {name} has not been compared yet", job.number) };
@@ -335,14 +349,9 @@ pub(crate) async fn steer(config: &Config, name: &str, wanted: Wanted) -> anyhow
     Ok(Some(Answer::new(&json!({ "name": name, "wanted": wanted }), format!("the rebuild of {name} {word}"))?))
 }
 
-/// The rebuilds that are not over, for the list.
-pub(crate) async fn under_way(store: &ReadModels) -> anyhow::Result<Vec<Job>> {
-    Ok(store.jobs().await?.into_iter().filter(|job| !job.phase.is_over()).collect())
-}
-
 /// One line about a rebuild that is under way.
 pub(crate) fn line(job: &Job) -> String {
-    let percent = (job.events_done * 100).checked_div(job.events_total).map_or(String::new(), |percent| format!(" {percent} %"));
+    let percent = job.per_mille() / 10;
     let rate = if job.events_per_s > 0 { format!(", {} events/s", grouped(job.events_per_s)) } else { String::new() };
     let eta = job.eta_s.map_or(String::new(), |seconds| format!(", {seconds} s left"));
     let wanted = match job.wanted {
@@ -352,7 +361,7 @@ pub(crate) fn line(job: &Job) -> String {
     };
     let error = job.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
     let phase = projections::value::word(&job.phase).replace('_', " ");
-    format!("{}__b{}  {phase}{percent}{rate}{eta}{wanted}{error}", job.name, job.number)
+    format!("{}__b{}  {phase} {percent} %{rate}{eta}{wanted}{error}", job.name, job.number)
 }
 
 /// Shows how far rebuilds are while they run.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -185,7 +186,12 @@ fn export(log: &RawLog, to: Option<&Path>, after: Position) -> anyhow::Result<An
     let meter = Meter::start("export", head.0.saturating_sub(after.0));
     let mut out: Box<dyn Write> = match to {
         Some(path) => Box::new(BufWriter::new(
-            File::options().write(true).create_new(true).open(path).with_context(|| format!("{} cannot be made", path.display()))?,
+            File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| format!("{} cannot be made", path.display()))?,
         )),
         None => Box::new(BufWriter::new(std::io::stdout().lock())),
     };

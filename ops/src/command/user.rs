@@ -1,19 +1,19 @@
 //! `user erase`.
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use domain::log::StreamId;
 use serde_json::json;
 
 use crate::cli::User;
 use crate::compose::staff;
 use crate::config::Config;
-use crate::output::Answer;
+use crate::output::{Answer, wrong_usage};
 use crate::server::Way;
 
 pub(crate) async fn run(config: &Config, what: &User) -> anyhow::Result<Answer> {
     let User::Erase { user, yes, through } = what;
     if !yes {
-        bail!("nothing brings the personal data of {user} back; say --yes to go on");
+        wrong_usage!("nothing brings the personal data of {user} back; say --yes to go on");
     }
     let (changed, position) = match Way::find(config, through).await? {
         Way::Direct(writing) => {

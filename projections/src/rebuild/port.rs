@@ -110,6 +110,16 @@ pub struct Job {
 }
 
 impl Job {
+    /// How much of its phase is done, in tenths of a percent, so that small steps of a long history show. What is ready has everything, whatever its phase counts.
+    #[must_use]
+    pub fn per_mille(&self) -> u32 {
+        if matches!(self.phase, Phase::AwaitingApproval | Phase::Ready | Phase::Swapped) {
+            return 1_000;
+        }
+        let done = u128::from(self.events_done) * 1_000 / u128::from(self.events_total.max(1));
+        u32::try_from(done.min(1_000)).unwrap_or(1_000)
+    }
+
     /// The rebuild of a build that nobody has heard of yet.
     #[must_use]
     pub fn of(build: &Build) -> Job {
@@ -246,6 +256,14 @@ pub struct Begin {
     pub by: String,
 }
 
+/// Whether a view of the past may be called so: up to 40 small letters, digits and single underscores, a letter first, and not as a projection is called. It goes
+/// into SQL as it is.
+#[must_use]
+pub fn may_name_a_view_of_the_past(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') && !name.contains("__");
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && is_plain && name.len() <= 40 && crate::definition(name).is_none()
+}
+
 /// The fresh tables of a rebuild, new or found half-filled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Begun {
@@ -345,4 +363,35 @@ pub trait BuildStore: ReadStore {
 
     /// Drops a build that does not serve, with all that belongs to it.
     async fn drop_build(&self, build: &Build) -> Result<(), ReadStoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::{BuildState, Counted};
+
+    fn at(phase: Phase, events_done: u64, events_total: u64) -> u32 {
+        let (name, projection, counted) = ("then".to_owned(), "sessions".to_owned(), Counted::default());
+        let (state, position) = (BuildState::AsOf, Position(3));
+        let build =
+            Build { name, projection, number: 1, version: 1, state, position, last_event: None, counted, halt: None, pinned: false };
+        Job { phase, events_done, events_total, ..Job::of(&build) }.per_mille()
+    }
+
+    #[test]
+    fn what_is_ready_is_done_whatever_its_phase_counts() {
+        for phase in [Phase::Ready, Phase::AwaitingApproval, Phase::Swapped] {
+            assert_eq!((at(phase, 0, 400), at(phase, 0, 0)), (1_000, 1_000));
+        }
+        assert_eq!((at(Phase::Replaying, 0, 400), at(Phase::Replaying, 1, 400), at(Phase::Replaying, 401, 400)), (0, 2, 1_000));
+        assert_eq!((at(Phase::Cancelled, 0, 400), at(Phase::Failed, 0, 400)), (0, 0));
+    }
+
+    #[test]
+    fn a_view_of_the_past_has_a_plain_name_of_its_own() {
+        assert!(may_name_a_view_of_the_past("sessions_in_march_2026"));
+        for name in ["", "sessions", "Sessions_then", "1st", "a__b1", "a-b", "a b", "a\"b", &"a".repeat(41)] {
+            assert!(!may_name_a_view_of_the_past(name), "{name}");
+        }
+    }
 }
