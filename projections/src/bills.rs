@@ -15,13 +15,13 @@ row! {
     /// A bill (账单).
     pub struct BillRow in "bills" {
         key {
+            /// Of which session: two of one second can have the same order number.
+            session_id: SessionId,
             /// Its number: the order number, `-2` and on for corrections.
             bill_number: String,
         }
         /// Whose: the tenant.
         operator_id: OperatorId,
-        /// Of which session.
-        session_id: SessionId,
         /// At which station.
         station_id: StationId,
         /// Who owes it.
@@ -75,24 +75,24 @@ pub struct Bills;
 
 impl Keyed for Bills {
     type Row = BillRow;
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const HANDLES: &'static [&'static str] = &["session.billed", "session.bill_corrected"];
 
-    fn keys(moment: &Moment<'_>) -> Result<Vec<(String,)>, ProjectionError> {
+    fn keys(moment: &Moment<'_>) -> Result<Vec<(SessionId, String)>, ProjectionError> {
         Ok(match moment.event() {
-            Event::Session(SessionEvent::Billed { bill, .. }) => vec![(bill.bill_number.clone(),)],
-            Event::Session(SessionEvent::BillCorrected { replaced, bill, .. }) => {
-                vec![(replaced.bill_number.clone(),), (bill.bill_number.clone(),)]
+            Event::Session(SessionEvent::Billed { refs, bill, .. }) => vec![(refs.session_id, bill.bill_number.clone())],
+            Event::Session(SessionEvent::BillCorrected { refs, replaced, bill, .. }) => {
+                vec![(refs.session_id, replaced.bill_number.clone()), (refs.session_id, bill.bill_number.clone())]
             }
             _ => vec![],
         })
     }
 
-    fn evolve(key: &(String,), row: Option<BillRow>, moment: &Moment<'_>) -> Result<Option<BillRow>, ProjectionError> {
+    fn evolve(key: &(SessionId, String), row: Option<BillRow>, moment: &Moment<'_>) -> Result<Option<BillRow>, ProjectionError> {
         match moment.event() {
             Event::Session(SessionEvent::Billed { refs, mode, bill }) => issued(refs, mode, bill, moment).map(Some),
             Event::Session(SessionEvent::BillCorrected { refs, mode, replaced, bill, note }) => {
-                if *key == (bill.bill_number.clone(),) {
+                if key.1 == bill.bill_number {
                     let row = issued(refs, mode, bill, moment)?;
                     return Ok(Some(BillRow { replaces: Some(replaced.bill_number.clone()), note: Some(note.clone()), ..row }));
                 }
@@ -107,9 +107,9 @@ impl Keyed for Bills {
 fn issued(refs: &SessionRefs, mode: &PaymentMode, bill: &Bill, moment: &Moment<'_>) -> Result<BillRow, ProjectionError> {
     let json = |value: serde_json::Result<serde_json::Value>| value.map_err(|error| ProjectionError::Unknown { what: error.to_string() });
     Ok(BillRow {
+        session_id: refs.session_id,
         bill_number: bill.bill_number.clone(),
         operator_id: moment.operator_id(),
-        session_id: refs.session_id,
         station_id: refs.station_id,
         user_id: refs.user_id,
         mode: mode_word(mode).to_owned(),

@@ -15,6 +15,7 @@ use domain::tariff::{HalfHours, IdleFee, Rate, Rates, TariffElement, TariffSnaps
 use domain::testing::{at, id};
 use domain::time::{Timestamp, ZoneName};
 use domain::units::{Energy, Money};
+use projections::bills::Bills;
 use projections::context::Context;
 use projections::daily_statistics::DailyStatistics;
 use projections::fold::{Keyed, Moment};
@@ -228,4 +229,28 @@ fn a_refund_that_went_back_although_the_channel_had_refused_it_is_on_its_way_no_
     assert_eq!(amounts(&story), ("17.90".to_owned(), "5.00".to_owned()));
     story.payment(arrived(id(52), "5", "C2"));
     assert_eq!(amounts(&story), ("22.90".to_owned(), "0.00".to_owned()));
+}
+
+#[test]
+fn two_sessions_with_one_order_number_keep_all_their_bills() {
+    let mut story = Story::new();
+    let began = "2026-03-01T10:00:00+08:00";
+    let twins: [SessionId; 2] = [id(9), id(10)];
+    for (session, energy) in twins.into_iter().zip(["1", "2"]) {
+        story.charging(session, order_number(id(9), at(began)), began);
+        story.session(session, close(energy, began), "2026-03-01T10:30:00+08:00");
+        story.session(session, bill(began), "2026-03-01T10:30:00+08:00");
+    }
+    story.session(twins[0], record("20", began, "2026-03-01T11:00:00+08:00"), "2026-03-01T11:00:00+08:00");
+    story.session(twins[0], SessionCommand::Bill { plugged_until: None }, "2026-03-01T11:00:00+08:00");
+    let number = order_number(id(9), at(began));
+    let mut bills: Vec<_> =
+        story.rows::<Bills>().into_iter().map(|row| (row.session_id, row.total_yuan.to_string(), row.replaced_by)).collect();
+    bills.sort();
+    let expected = [
+        (twins[0], "1.00".to_owned(), Some(format!("{number}-2"))),
+        (twins[0], "20.00".to_owned(), None),
+        (twins[1], "2.00".to_owned(), None),
+    ];
+    assert_eq!(bills, expected);
 }

@@ -412,11 +412,11 @@ COMMENT ON COLUMN build.deadlines__b1.position IS 'The position that this row ho
 DROP VIEW IF EXISTS read.deadlines;
 CREATE VIEW read.deadlines AS SELECT * FROM build.deadlines__b1;
 
--- bills, version 2, from: session.billed session.bill_corrected
+-- bills, version 3, from: session.billed session.bill_corrected
 CREATE TABLE build.bills__b1 (
+    session_id uuid NOT NULL,
     bill_number text NOT NULL,
     operator_id uuid NOT NULL,
-    session_id uuid NOT NULL,
     station_id uuid NOT NULL,
     user_id uuid,
     mode text NOT NULL,
@@ -437,16 +437,16 @@ CREATE TABLE build.bills__b1 (
     note text,
     generated boolean NOT NULL,
     position bigint NOT NULL,
-    CONSTRAINT bills__b1_key PRIMARY KEY (bill_number)
+    CONSTRAINT bills__b1_key PRIMARY KEY (session_id, bill_number)
 ) WITH (fillfactor = 85);
-CREATE INDEX bills__b1_operator_id_billed_at ON build.bills__b1 (operator_id, billed_at, bill_number);
+CREATE INDEX bills__b1_operator_id_billed_at ON build.bills__b1 (operator_id, billed_at, session_id, bill_number);
 CREATE INDEX bills__b1_operator_id_session_id ON build.bills__b1 (operator_id, session_id, bill_number);
-CREATE INDEX bills__b1_operator_id_user_id_billed_at ON build.bills__b1 (operator_id, user_id, billed_at, bill_number);
-CREATE INDEX bills__b1_operator_id_station_id_billed_at ON build.bills__b1 (operator_id, station_id, billed_at, bill_number);
+CREATE INDEX bills__b1_operator_id_user_id_billed_at ON build.bills__b1 (operator_id, user_id, billed_at, session_id, bill_number);
+CREATE INDEX bills__b1_operator_id_station_id_billed_at ON build.bills__b1 (operator_id, station_id, billed_at, session_id, bill_number);
 COMMENT ON TABLE build.bills__b1 IS 'A bill (账单).';
+COMMENT ON COLUMN build.bills__b1.session_id IS 'Of which session: two of one second can have the same order number.';
 COMMENT ON COLUMN build.bills__b1.bill_number IS 'Its number: the order number, `-2` and on for corrections.';
 COMMENT ON COLUMN build.bills__b1.operator_id IS 'Whose: the tenant.';
-COMMENT ON COLUMN build.bills__b1.session_id IS 'Of which session.';
 COMMENT ON COLUMN build.bills__b1.station_id IS 'At which station.';
 COMMENT ON COLUMN build.bills__b1.user_id IS 'Who owes it.';
 COMMENT ON COLUMN build.bills__b1.mode IS 'How it is paid: `prepaid`, `wallet` or `postpaid`.';

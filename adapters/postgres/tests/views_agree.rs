@@ -9,7 +9,7 @@ use support::{Database, on_postgres};
 const DISAGREEMENTS: &[(&str, &str)] = &[
     (
         "a session's total is the bill that holds",
-        "SELECT count(*) FROM read.sessions s LEFT JOIN read.bills b ON b.bill_number = s.bill_number
+        "SELECT count(*) FROM read.sessions s LEFT JOIN read.bills b USING (session_id, bill_number)
          WHERE s.total_yuan IS DISTINCT FROM b.total_yuan OR b.replaced_by IS NOT NULL",
     ),
     (
