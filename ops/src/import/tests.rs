@@ -204,6 +204,15 @@ fn a_text_that_the_ledger_would_not_take_rejects_its_row_and_not_the_file() {
 }
 
 #[test]
+fn nothing_ends_before_it_begins() {
+    let (_, session) = rows(&[row("2021-03-29T16:39:10+00:00", "00:00:00", "1")]).sessions.remove(0);
+    assert_eq!(super::fitting(session.clone()), Ok(session.clone()), "it may end when it begins");
+    let turned = ImportedSession { ended_at: session.started_at.plus_seconds(-1), ..session };
+    let error = super::fitting(turned).unwrap_err().to_string();
+    assert_eq!(error, "it ends at 2021-03-29T16:39:09Z, before it begins at 2021-03-29T16:39:10Z");
+}
+
+#[test]
 fn a_station_s_code_has_twenty_characters_whatever_the_format_is_called() {
     let station = domain::ids::StationId(Uuid::from_u128(0x1234_5678 << 96));
     assert_eq!(super::plan::station_code("cary", station), "CARY-12345678");
