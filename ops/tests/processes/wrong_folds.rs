@@ -74,10 +74,10 @@ impl Keyed for Panicking {
     type Row = BillRow;
     const VERSION: u32 = Bills::VERSION;
     const HANDLES: &'static [&'static str] = Bills::HANDLES;
-    fn keys(moment: &Moment<'_>) -> Result<Vec<(String,)>, ProjectionError> {
+    fn keys(moment: &Moment<'_>) -> Result<Vec<(SessionId, String)>, ProjectionError> {
         Bills::keys(moment)
     }
-    fn evolve(key: &(String,), row: Option<BillRow>, moment: &Moment<'_>) -> Result<Option<BillRow>, ProjectionError> {
+    fn evolve(key: &(SessionId, String), row: Option<BillRow>, moment: &Moment<'_>) -> Result<Option<BillRow>, ProjectionError> {
         assert!(!is(moment, &TOO_MUCH), "a bill of this kind was never thought of");
         Bills::evolve(key, row, moment)
     }
