@@ -118,6 +118,8 @@ impl World {
                     note: "decided".to_owned(),
                 });
             }
+            // What lies in the wallet comes out of the wallet.
+            Step::RefundPayment { payment, .. } if self.is_in_the_wallet(id(payment)) => {}
             Step::RefundPayment { payment, refund, fen } => {
                 self.refund(id(payment), RefundId::derived(id::<RefundId>(refund).0, "direct"), Money::from_fen(fen));
             }
@@ -145,6 +147,12 @@ impl World {
             Step::Bill(session, energy, service) => self.bill(session, divided(Money::from_fen(energy), Money::from_fen(service))),
             Step::CorrectDown(session, fen) => self.correct_down(id(session), Money::from_fen(fen)),
         }
+    }
+
+    fn is_in_the_wallet(&self, payment_id: PaymentId) -> bool {
+        let payment = self.payments.get(&payment_id);
+        let is_top_up = payment.and_then(Payment::terms).is_some_and(|terms| terms.purpose == Purpose::TopUp);
+        is_top_up && payment.and_then(Payment::receipt).is_some_and(|receipt| !receipt.late)
     }
 
     fn refund(&mut self, payment_id: PaymentId, refund_id: RefundId, amount: Money) {
