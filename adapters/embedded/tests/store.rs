@@ -1,5 +1,6 @@
 //! What the embedded store promises beyond the port: one writer, many readers, dense positions, a full disk, a log nobody can edit unseen.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,6 +153,46 @@ async fn appends_work_again_in_the_same_process_when_there_is_space() {
     assert!(matches!(refused, Err(AppendError::Store(StoreError::Unavailable { .. }))), "{refused:?}");
     assert_eq!(store.append(&stream(1), Expected::NoStream, vec![event(2)]).await.unwrap().position, Position(1));
     fill(&store, 10..20).await;
+    assert_eq!(store.reader().unwrap().verify(|_| ()).unwrap().fault, None);
+}
+
+/// What comes before a commit that fails, and what was to follow it: all at once, so that followers wait already when it fails.
+#[tokio::test]
+async fn what_was_to_follow_an_append_that_fails_fails_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(EmbeddedStore::open_with(directory.path(), Options { bytes_max: Some(2 << 20) }).unwrap());
+    let (mut taken, mut failed) = (0, 0);
+    for round in 0_u128..40 {
+        // Each stream: four events, one after the other; of one of them, the second is more than the disk has room for.
+        let mut asked = Vec::new();
+        for n in 0..4_u128 {
+            for of in 0..8 {
+                let mut new = event(round * 100 + of * 10 + n);
+                new.payload = if n == 1 && of == round % 8 { vec![7; 1_000_000] } else { vec![7; 100] };
+                let expected = n.checked_sub(1).map_or(Expected::NoStream, |last| Expected::Exact(Revision(u64::try_from(last).unwrap())));
+                let (store, stream) = (Arc::clone(&store), stream(round * 100 + of));
+                asked.push((of, tokio::spawn(async move { store.append(&stream, expected, vec![new]).await })));
+            }
+        }
+        let mut answered = BTreeMap::<u128, Vec<bool>>::new();
+        for (of, asked) in asked {
+            answered.entry(of).or_default().push(asked.await.unwrap().is_ok());
+        }
+        for (of, answers) in answered {
+            let there = store.read_stream(&stream(round * 100 + of), Revision(0), 10).await.unwrap();
+            // Acknowledged is what is there, and nothing stands behind a hole.
+            let acknowledged = answers.iter().take_while(|is_taken| **is_taken).count();
+            assert_eq!(
+                (there.len(), answers.iter().filter(|is_taken| **is_taken).count()),
+                (acknowledged, acknowledged),
+                "round {round}, stream {of}: {answers:?}"
+            );
+            taken += acknowledged;
+            failed += answers.len() - acknowledged;
+        }
+    }
+    assert!(taken > 100 && failed > 100, "{taken} taken, {failed} failed");
+    assert_eq!(store.head().await.unwrap().events, u64::try_from(taken).unwrap());
     assert_eq!(store.reader().unwrap().verify(|_| ()).unwrap().fault, None);
 }
 
